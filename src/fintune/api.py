@@ -1,0 +1,232 @@
+"""fintune from Python, and what each command does: train, load, evaluate, predict.
+
+import fintune as ft
+run = ft.train("ner-minilm", data="train.csv", validation="val.csv")
+print(run.evaluate("test.csv")["metrics"]["surface_micro_f1"])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fintune import recipe as recipes
+from fintune import run as folders
+from fintune.data import predictions as seam
+from fintune.data.card import card
+from fintune.data.formats.base import ReadOptions
+from fintune.data.load import Loaded
+from fintune.data.load import load as load_data
+from fintune.data.split import Split
+from fintune.data.split import split as split_examples
+from fintune.errors import ArtifactError, UsageError
+from fintune.metrics import floors
+from fintune.recipe import Recipe
+from fintune.records import Example, Prediction
+from fintune.tasks.base import Task, documents_of, load_task
+
+Data = str | Path | Sequence[Example]
+RUNS = Path("runs")
+
+
+class Run:
+    """A finished run. The model is read on first use; scoring and the report need none."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Open a run folder.
+
+        Raises:
+            ArtifactError: where it is missing, unfinished, or a file differs from the manifest.
+        """
+        self.folder = Path(folder)
+        self.manifest = folders.manifest(self.folder)
+        self.recipe = recipes.load(self.folder / folders.RECIPE)
+        self.task: Task = load_task(self.recipe.task)
+        if self.task.describe() != self.manifest["task"]:
+            changed = ", ".join(k for k, v in self.task.describe().items() if self.manifest["task"].get(k) != v)
+            raise ArtifactError(
+                f"the task {self.recipe.task!r} is not what this run was trained on", where=str(self.folder), why=f"changed: {changed}",
+                fix="use the task file of the time of training",
+            )  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    @cached_property
+    def model(self) -> Any:
+        """Model, head and base of the run.
+
+        Raises:
+            ArtifactError: where the base's weights are not those the adapter was trained on.
+        """
+        from fintune.heads.build import load as load_model
+
+        built = load_model(self.recipe, self.task.labels, self.folder / folders.ADAPTER)
+        if built.base_sha256 != self.manifest["base_sha256"]:
+            raise ArtifactError(
+                f"the base model {built.base.id!r} has other weights than in training", where=str(self.folder),
+                fix=f"set model.revision to {self.manifest['base']['revision']!r}",
+            )  # fmt: skip
+        import torch
+
+        return built if not torch.cuda.is_available() else _on_device(built, "cuda")
+
+    def predict(self, data: Data | Sequence[str], *, tick: Any = None) -> list[Prediction]:
+        """Predictions for texts, examples, or a file of either, in order."""
+        return list(self.stream(_texts(data), tick=tick))
+
+    def stream(self, examples: Sequence[Example], *, tick: Any = None) -> Iterator[Prediction]:
+        """Predictions one by one; memory stays flat."""
+        from fintune.predict.run import predict
+
+        settings = self.recipe.predict
+        return predict(
+            self.model.model, self.model.head, examples, batch_tokens=settings.batch_tokens, precision=settings.precision, tick=tick or _silent
+        )
+
+    def evaluate(self, data: Data, *, options: ReadOptions = ReadOptions(), output: str | Path | None = None, tick: Any = None) -> dict[str, Any]:
+        """Score the run on annotated data; writes predictions, `report.json` and `report.html`, and returns the report.
+
+        Args:
+            data: a file, hub id, `bundled:...`, or examples.
+            options: how to read it.
+            output: folder for the three files; the run's own where None.
+            tick: told how many texts were finished since the last call.
+        """
+        loaded = load_data(data, options, kind=self.task.kind)
+        found = self.predict(loaded.examples, tick=tick)
+        gazetteer = floors.from_record(folders.read_json(self.folder / folders.FLOORS), where=str(self.folder / folders.FLOORS))
+        report = score(self.task, loaded, found, floors={"gazetteer": gazetteer}, source=_name(data))
+        place = Path(output) if output is not None else self.folder
+        place.mkdir(parents=True, exist_ok=True)
+        folders.write_file(place / folders.PREDICTIONS, seam.dump(found))
+        folders.write_json(place / folders.REPORT_JSON, report)
+        folders.write_file(place / folders.REPORT_HTML, self.page(report, loaded.examples, found, source=_name(data)))
+        return report
+
+    def page(self, report: Mapping[str, Any], examples: Sequence[Example], found: Sequence[Prediction], *, source: str) -> str:
+        """The report as one self-contained HTML page."""
+        from fintune.report.html import ReportInputs, render
+
+        return render(
+            ReportInputs(
+                report=report,
+                recipe_yaml=self.recipe.to_yaml(),
+                manifest=self.manifest,
+                log=folders.Log(self.folder / folders.LOG).records(),
+                examples=examples,
+                predictions=found,
+                data_card=report["data"],
+                commands=self.commands(source),
+            )
+        )
+
+    def commands(self, source: str) -> list[str]:
+        """What to type to get these figures again."""
+        data = self.manifest["data"]
+        validation = f" --validation {data['validation']['source']}" if data.get("validation") else ""
+        split = f" --split {data['split']}" if data.get("split") else ""
+        return [
+            f"fintune train {self.folder / folders.RECIPE} --data {data['train']['source']}{validation}{split} --output {self.folder}-again",
+            f"fintune evaluate {self.folder}-again --data {source}",
+        ]
+
+
+def score(task: Task, loaded: Loaded, found: Sequence[Prediction], *, floors: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The report of predictions on annotated data, with the data card; needs no model."""
+    pairs = seam.pair(loaded.examples, found)
+    report = task.score(pairs, documents=documents_of(loaded.examples), floors=floors)
+    return {**report, "data": card(loaded.examples, source=source, fingerprint=loaded.fingerprint)}
+
+
+def load(folder: str | Path) -> Run:
+    """Open a finished run."""
+    return Run(folder)
+
+
+def train(
+    recipe: str | Path | Recipe,
+    *,
+    data: Data,
+    validation: Data | None = None,
+    split: str | None = None,
+    output: str | Path | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    options: ReadOptions = ReadOptions(),
+    listen: Any = None,
+) -> Run:
+    """Train, or go on with an unfinished run of the same fingerprint, and give the finished run.
+
+    Args:
+        recipe: a bundled name, a YAML file, or a resolved recipe.
+        data: training examples, or all examples where `split` is given.
+        validation: to choose and stop by.
+        split: a method of `fintune.data.split`, which takes validation (and leaves test) examples out of `data`.
+        output: the run folder; `runs/NAME` where None, with a number where that is taken.
+        overrides: `{"train.epochs": 3}` or `["train.epochs=3"]`.
+        options: how to read the data.
+        listen: told of every event, see `fintune.train.run`.
+
+    Raises:
+        FintuneError: with what, where, why and how to mend it.
+    """
+    resolved = recipe if isinstance(recipe, Recipe) else recipes.load(recipe, overrides)
+    if isinstance(recipe, Recipe) and overrides:
+        raise UsageError("overrides go with a recipe's name or file", why="a resolved recipe is complete", fix="use Recipe.model_copy")
+    task = load_task(resolved.task)
+    if split is not None and validation is not None:
+        raise UsageError("--split and --validation are both given", fix="give one of them")
+    loaded = load_data(data, options, kind=task.kind)
+    examples: Sequence[Example] = loaded.examples
+    held: Sequence[Example] = ()
+    described: dict[str, Any] = {"train": {"source": _name(data), "fingerprint": loaded.fingerprint, "examples": len(loaded.examples)}}
+    if split is not None:
+        parts = split_data(loaded.examples, method=split)
+        examples, held = parts.train, parts.validation
+        described |= {"split": split, "train": {**described["train"], "examples": len(examples)}}
+    elif validation is not None:
+        checked = load_data(validation, options, kind=task.kind)
+        held = checked.examples
+        described["validation"] = {"source": _name(validation), "fingerprint": checked.fingerprint, "examples": len(held)}
+    folder = Path(output) if output is not None else _free(resolved.name)
+    from fintune.train.run import train as run_training
+
+    run_training(resolved, task, examples, held, folder, data=described, listen=listen or _silent)
+    return Run(folder)
+
+
+def split_data(examples: Sequence[Example], *, method: str) -> Split:
+    """Train, validation and test by a named method with its usual fractions."""
+    return split_examples(examples, method=method)
+
+
+def _texts(data: Any) -> Sequence[Example]:
+    from fintune.data.load import load_texts
+
+    if isinstance(data, (str, Path)):
+        return load_texts(data)
+    return [item if isinstance(item, Example) else Example(str(i), item) for i, item in enumerate(data, start=1)]
+
+
+def _name(data: Data) -> str:
+    return str(data) if isinstance(data, (str, Path)) else f"{len(data)} examples in memory"
+
+
+def _free(name: str) -> Path:
+    """`runs/name`, or the first numbered one that is not a finished run."""
+    folder, number = RUNS / name, 1
+    while folders.finished(folder):
+        number += 1
+        folder = RUNS / f"{name}-{number}"
+    return folder
+
+
+def _on_device(built: Any, device: str) -> Any:
+    built.model.to(device)
+    return built
+
+
+def _silent(_: Any) -> None:
+    """Nobody listens."""

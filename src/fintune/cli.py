@@ -1,0 +1,447 @@
+"""The command line: every verb parses, calls one function and prints. Results go to standard output, the rest to standard error.
+
+    fintune check data.csv --task finance-ner-7
+    fintune train ner-minilm --data train.csv --validation val.csv --output runs/first
+    fintune evaluate runs/first --data test.csv
+    fintune predict runs/first --text "Apple paid $ 3 billion for Beats ."
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import click
+import typer
+
+from fintune import __version__
+from fintune.console import Ticker, Watch, mode, note
+from fintune.data.formats.base import ReadOptions
+from fintune.errors import DataError, FintuneError, UsageError
+from fintune.options import reads_data
+
+app = typer.Typer(
+    name="fintune", help="Adapt open language models to financial text, and prove what came out.", no_args_is_help=True,
+    pretty_exceptions_enable=False, add_completion=True, context_settings={"help_option_names": ["-h", "--help"]},
+)  # fmt: skip
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no progress.")]
+Set = Annotated[list[str], typer.Option("--set", help="Override a recipe key: train.epochs=5", show_default=False)]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.", show_default=False)]
+
+
+def _version(value: bool) -> None:
+    if value:
+        print(f"fintune {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of unexpected errors.")] = False,
+) -> None:
+    """Options of every command."""
+    _Debug.on = debug
+
+
+class _Debug:
+    """Whether tracebacks are shown; set by `--debug` before a command runs."""
+
+    on = False
+
+
+@app.command()
+@reads_data
+def check(
+    data: Annotated[str, typer.Argument(help="File, folder, hub id, bundled[:slice], or - for standard input.")],
+    options: ReadOptions,
+    task: Annotated[str, typer.Option(help="Task name or TOML file.")] = "finance-ner-7",
+    validation: Annotated[str | None, typer.Option(help="Validation data: duplicates across splits are found.", show_default=False)] = None,
+    test: Annotated[str | None, typer.Option(help="Test data.", show_default=False)] = None,
+    select: Annotated[list[str], typer.Option(help="Codes to look for, e.g. D1.", show_default=False)] = [],  # noqa: B006
+    ignore: Annotated[list[str], typer.Option(help="Codes to leave out.", show_default=False)] = [],  # noqa: B006
+    json_: Json = False,
+) -> None:
+    """Look for what would spoil training or make a score meaningless; leaves with 3 where there is an error."""
+    from fintune.data.check import check as run_check
+    from fintune.data.load import load
+    from fintune.tasks.base import load_task
+
+    definition = load_task(task)
+    given = {"train": data, "validation": validation, "test": test}
+    loaded = {name: load(source, options, kind=definition.kind) for name, source in given.items() if source is not None}
+    findings = run_check(
+        {name: part.examples for name, part in loaded.items()}, kind=definition.kind, labels=definition.labels,
+        select=tuple(select), ignore=tuple(ignore),
+    )  # fmt: skip
+    rejected = [error for part in loaded.values() for error in part.rejected]
+    worst = "error" if rejected or any(f.severity == "error" for f in findings) else "ok"
+    if json_:
+        _print_json({
+            "task": definition.name, "examples": {name: len(part.examples) for name, part in loaded.items()},
+            "findings": [f.record() for f in findings], "rejected": [e.record() for e in rejected], "status": worst,
+        })  # fmt: skip
+    else:
+        from fintune.report.terminal import findings_table
+
+        for error in rejected:
+            note(f"skipped {error}")
+        counts = ", ".join(f"{len(part.examples):,} {name}" for name, part in loaded.items())
+        if findings:
+            _console().print(findings_table(findings))
+        print(f"{counts}: {_counted(findings, 'error')}, {_counted(findings, 'warning')}, {_counted(findings, 'info')}")
+    if worst == "error":
+        raise typer.Exit(DataError.exit_status)
+
+
+@app.command()
+@reads_data
+def train(
+    recipe: Annotated[str, typer.Argument(help="Bundled recipe or YAML file.")],
+    options: ReadOptions,
+    data: Annotated[str, typer.Option(help="Training data.")],
+    validation: Annotated[str | None, typer.Option(help="Validation data, to choose and stop by.", show_default=False)] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Split --data by: paper, stratified, group, time or hash.", show_default=False)
+    ] = None,
+    output: Output = None,
+    set_: Set = [],  # noqa: B006
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a run, or go on with an unfinished one of the same recipe and data."""
+    from fintune.api import train as run_train
+
+    with Watch(mode(quiet=quiet, json=json_)) as watch:
+        finished = run_train(
+            recipe, data=data, validation=validation, split=split, output=output, overrides=set_, options=options, listen=watch
+        )
+    if validation is not None and finished.manifest["validation"]:
+        report = finished.evaluate(validation, options=options)
+        _print_report(report, finished.folder, json_=json_)
+    elif json_:
+        _print_json({"run": str(finished.folder), "steps": finished.manifest["steps"], "validation": finished.manifest["validation"]})
+    else:
+        print(finished.folder)
+
+
+@app.command()
+@reads_data
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    options: ReadOptions,
+    data: Annotated[str, typer.Option(help="Annotated data.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for predictions.jsonl, report.json and report.html; the run's own otherwise.")
+    ] = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score a run on annotated data, with intervals and floors; writes predictions, report.json and report.html."""
+    from fintune.api import load
+    from fintune.data.load import load as load_data
+
+    opened = load(run)
+    loaded = load_data(data, options, kind=opened.task.kind)
+    with Ticker("predict", len(loaded.examples), mode(quiet=quiet, json=json_)) as tick:
+        report = opened.evaluate(data, options=options, output=output, tick=tick)
+    _print_report(report, output or run, json_=json_)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    data: Annotated[str | None, typer.Argument(help="File of texts, one a line or any data format; - for standard input.", show_default=False)] = None,
+    text: Annotated[list[str], typer.Option("--text", help="A text; may be given several times.", show_default=False)] = [],  # noqa: B006
+    output: Output = None,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Extract from new text: highlighted on a terminal, one JSON line a text with --output or in a pipe."""
+    from fintune import run as folders
+    from fintune.api import load
+    from fintune.data import predictions as seam
+    from fintune.data.load import load_texts
+    from fintune.records import Example
+
+    if (data is None) == (not text):
+        raise UsageError("give --text, or a file of texts", fix="fintune predict RUN --text '...'  or  fintune predict RUN texts.txt")
+    examples = load_texts(data) if data is not None else [Example(str(i), t) for i, t in enumerate(text, start=1)]
+    opened = load(run)
+    with Ticker("predict", len(examples), mode(quiet=quiet, json=json_)) as tick:
+        found = list(opened.stream(examples, tick=tick))
+    if output is not None:
+        folders.write_file(output, seam.dump(found))
+    elif json_:
+        _print_json({"run": str(run), "predictions": [seam.record(p) for p in found]})
+    elif sys.stdout.isatty() or text:
+        from fintune.report.terminal import spans_line
+
+        for prediction in found:
+            _console().print(spans_line(prediction.text, prediction.spans or ()), soft_wrap=True)
+    else:
+        sys.stdout.write(seam.dump(found))
+
+
+@app.command()
+@reads_data
+def score(
+    predictions: Annotated[Path, typer.Argument(help="predictions.jsonl of fintune or any other system.")],
+    options: ReadOptions,
+    data: Annotated[str, typer.Option(help="Annotated data.")],
+    task: Annotated[str, typer.Option(help="Task name or TOML file.")] = "finance-ner-7",
+    gazetteer: Annotated[str | None, typer.Option(help="Training data to learn the gazetteer floor from.", show_default=False)] = None,
+    json_: Json = False,
+) -> None:
+    """Score predictions without any model; PyTorch need not be installed."""
+    from fintune import api
+    from fintune.data import predictions as seam
+    from fintune.data.load import load as load_data
+    from fintune.metrics import floors
+    from fintune.tasks.base import load_task
+
+    definition = load_task(task)
+    loaded = load_data(data, options, kind=definition.kind)
+    learnt = {"gazetteer": floors.learn(load_data(gazetteer, options, kind=definition.kind).examples)} if gazetteer else {}
+    report = api.score(definition, loaded, seam.read(predictions), floors=learnt, source=data)
+    _print_report(report, None, json_=json_)
+
+
+@app.command()
+@reads_data
+def split(
+    data: Annotated[str, typer.Argument(help="Data to split.")],
+    options: ReadOptions,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for train.jsonl, validation.jsonl and test.jsonl.")],
+    method: Annotated[str, typer.Option(help="paper, stratified, group, time or hash.")] = "stratified",
+    task: Annotated[str, typer.Option(help="Task name or TOML file.")] = "finance-ner-7",
+    json_: Json = False,
+) -> None:
+    """Split data; near duplicates never fall across parts (reported, not moved, with the papers' order)."""
+    from fintune import run as folders
+    from fintune.api import split_data
+    from fintune.data.formats.jsonl import dump
+    from fintune.data.load import load
+    from fintune.tasks.base import load_task
+
+    loaded = load(data, options, kind=load_task(task).kind)
+    parts = split_data(loaded.examples, method=method)
+    output.mkdir(parents=True, exist_ok=True)
+    counts = {}
+    for name in ("train", "validation", "test"):
+        examples = getattr(parts, name)
+        counts[name] = len(examples)
+        folders.write_file(output / f"{name}.jsonl", "".join(dump(e) + "\n" for e in examples))
+    if json_:
+        _print_json({"method": method, "examples": counts, "findings": [f.record() for f in parts.findings], "output": str(output)})
+        return
+    for finding in parts.findings:
+        note(f"{finding.code} {finding.message}")
+    print(", ".join(f"{name} {n:,}" for name, n in counts.items()) + f" in {output}")
+
+
+@app.command()
+def show(
+    recipe: Annotated[str | None, typer.Argument(help="Bundled recipe or YAML file; all names without one.", show_default=False)] = None,
+    set_: Set = [],  # noqa: B006
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes, for editors.")] = False,
+    json_: Json = False,
+) -> None:
+    """Print a recipe with every value and what it means."""
+    from fintune import recipe as recipes
+
+    if schema:
+        print(json.dumps(recipes.schema(), indent=2, ensure_ascii=False))
+    elif recipe is None:
+        listed = [recipes.load(name) for name in recipes.available()]
+        if json_:
+            _print_json({"recipes": [{"name": r.name, "description": r.description, "task": r.task} for r in listed]})
+        else:
+            print("\n".join(f"{r.name:16} {r.description}" for r in listed))
+    else:
+        resolved = recipes.load(recipe, set_)
+        if json_:
+            _print_json({"recipe": resolved.model_dump(mode="json"), "fingerprint": resolved.fingerprint()})
+        else:
+            sys.stdout.write(resolved.to_yaml(comments=True))
+
+
+@app.command()
+def copy(
+    recipe: Annotated[str, typer.Argument(help="Bundled recipe or YAML file.")],
+    target: Annotated[Path, typer.Argument(help="File to write.")],
+    set_: Set = [],  # noqa: B006
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+) -> None:
+    """Copy a recipe, with every value and what it means, to edit it."""
+    from fintune import recipe as recipes
+    from fintune import run as folders
+
+    resolved = recipes.load(recipe, set_)
+    if target.exists() and not force:
+        raise UsageError(f"{str(target)!r} exists", fix="choose another name, or give --force")
+    folders.write_file(target, resolved.model_copy(update={"name": target.stem}).to_yaml(comments=True))
+    print(target)
+
+
+@app.command()
+def models(json_: Json = False) -> None:
+    """List the base models of the catalog, with licences and what they oblige to."""
+    from dataclasses import asdict
+
+    from fintune.models.catalog import catalog
+
+    entries = list(catalog().values())
+    if json_:
+        _print_json({"models": [asdict(e) for e in entries]})
+        return
+    from rich.table import Table
+
+    table = Table("name", "id", "parameters", "licence", "obligations", box=None, padding=(0, 1))
+    for entry in entries:
+        table.add_row(entry.name, entry.id, f"{entry.parameters / 1e6:,.0f} M", entry.licence, entry.obligations)
+    _console().print(table)
+
+
+@app.command()
+def corpus(
+    slice_: Annotated[str | None, typer.Option("--slice", help="Write this slice (train, validation, test, social, es, ...).", show_default=False)] = None,
+    kind: Annotated[str, typer.Option(help="spans, label (slice#topic or slice#sentiment) or answer.")] = "spans",
+    everything: Annotated[bool, typer.Option("--everything", help="Write all annotation of the slice, relations and values included.")] = False,
+    output: Output = None,
+) -> None:
+    """Print the card of the bundled corpus, or write a slice of it as JSONL."""
+    from fintune import run as folders
+    from fintune.data.corpus import bundle
+    from fintune.data.formats.jsonl import dump
+
+    if slice_ is None:
+        from fintune.data.corpus.card import card
+
+        text = card()
+    elif everything:
+        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in bundle.records(slice_))
+    elif kind not in ("spans", "label", "answer"):
+        raise UsageError(f"unknown kind {kind!r}", where="--kind", fix="known: spans, label, answer")
+    else:
+        text = "".join(dump(example) + "\n" for example in bundle.load(slice_, kind))  # type: ignore[arg-type]
+    if output is not None:
+        folders.write_file(output, text)
+        print(output)
+    else:
+        sys.stdout.write(text)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder; an earlier demo there is replaced.")] = Path("runs/demo"),
+    quiet: Quiet = False,
+) -> None:
+    """Train on the bundled corpus, score, extract from three new sentences and write a report; needs no network."""
+    import shutil
+
+    from fintune import run as folders
+    from fintune.api import train as run_train
+    from fintune.report.terminal import score_table, spans_line
+
+    if folders.finished(output):
+        shutil.rmtree(output)
+    note("Training ner-minilm on the bundled corpus (synthetic, CC0: see 'fintune corpus') ...")
+    with Watch(mode(quiet=quiet, json=False)) as watch:
+        finished = run_train("ner-minilm", data="bundled:train", validation="bundled:validation", output=output, overrides=DEMO_SETTINGS, listen=watch)
+    report = finished.evaluate("bundled:test")
+    console = _console()
+    console.print(score_table(report))
+    for prediction in finished.predict(DEMO_TEXTS):
+        console.print(spans_line(prediction.text, prediction.spans or ()), soft_wrap=True)
+    print(f"\nThe report: {output / folders.REPORT_HTML}\nNow your own: fintune predict {output} --text '...'")
+
+
+DEMO_SETTINGS = ["train.epochs=4"]
+"""The demo trains half as long as the recipe, to show a result in about a minute."""
+
+DEMO_TEXTS = [
+    "Corvane Industries agreed to sell its Malmö packaging plant to Brightwater Partners for €214 million, Chief Executive Ines Dahl said on Tuesday.",
+    "Net sales of the Tidewell insulin pump rose 18% to $96.4 million in the third quarter of 2025, while the workforce in Ohio shrank by 240 employees.",
+    "The Monetary Policy Committee left its benchmark rate unchanged at 4.25% and sees inflation near 2% by the end of next year.",
+]
+
+
+def _print_report(report: dict[str, Any], folder: Path | None, *, json_: bool) -> None:
+    if json_:
+        _print_json(report)
+        return
+    from fintune.report.terminal import score_table
+
+    _console().print(score_table(report))
+    if folder is not None:
+        print(folder / "report.html")
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    print(json.dumps({"schema_version": 1, **document}, ensure_ascii=False, allow_nan=False))
+
+
+def _counted(findings: Any, severity: str) -> str:
+    count = sum(f.severity == severity for f in findings)
+    return f"{count} {severity}{'s' if count != 1 and severity != 'info' else ''}"
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def main() -> NoReturn:
+    """Run the command line; every failure ends in one line and its exit status."""
+    wants_json = "--json" in sys.argv
+    try:
+        status = app(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(status if isinstance(status, int) else 0)
+    except FintuneError as error:
+        _fail(str(error), error.exit_status, error.record() if wants_json else None)
+    except click.UsageError as error:
+        hint = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
+        message = " ".join(error.format_message().split())
+        _fail(message + hint, 2, UsageError(message).record() if wants_json else None)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted", 130, None)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
+        sys.exit(0)
+    except Exception as error:
+        stopped = getattr(error, "status", None)
+        if type(error).__name__ == "Interrupted" and isinstance(stopped, int):
+            _fail(f"stopped by {error}; the state is saved, the same command goes on from it", stopped, None)
+        _unexpected(error)
+
+
+def _fail(message: str, status: int, record: dict[str, object] | None) -> NoReturn:
+    if record is not None:
+        _print_json(record)
+    print(f"fintune: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+def _unexpected(error: Exception) -> NoReturn:
+    if _Debug.on:
+        traceback.print_exc()
+        sys.exit(1)
+    with tempfile.NamedTemporaryFile("w", prefix="fintune-", suffix=".log", delete=False, encoding="utf-8") as log:
+        traceback.print_exc(file=log)
+    _fail(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; the traceback is in {log.name}, or use 'fintune --debug ...'", 1, None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Readers of annotated text, one file per format. A new format is a file with `read` and a line in this table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import cast
+
+from fintune.data.formats.base import ReadOptions, Row, Source
+from fintune.errors import UsageError, did_you_mean
+
+Reader = Callable[[Source, ReadOptions], Iterator[Row]]
+
+FORMATS = {
+    "jsonl": "fintune.data.formats.jsonl:read",
+    "csv": "fintune.data.formats.table:read",
+    "parquet": "fintune.data.formats.parquet:read",
+    "conll": "fintune.data.formats.conll:read",
+    "hub": "fintune.data.formats.hub:read",
+    "text": "fintune.data.formats.plain:read",
+}
+ENTRY_POINTS = "fintune.formats"  # readers of other packages, under the same contract
+
+
+def reader(name: str) -> Reader:
+    """The `read` function of a format.
+
+    Raises:
+        UsageError: no such format.
+    """
+    if name in FORMATS:
+        module, _, function = FORMATS[name].partition(":")
+        return cast(Reader, getattr(import_module(module), function))
+    for entry in entry_points(group=ENTRY_POINTS, name=name):
+        return cast(Reader, entry.load())
+    raise UsageError(f"unknown format {name!r}", where="--format", fix=did_you_mean(name, ["auto", *FORMATS]))

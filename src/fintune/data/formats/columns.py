@@ -1,0 +1,131 @@
+"""Which column of a table holds what: names given as options, else names that data sets commonly use, in any case.
+
+A column that is not there is an error with the columns found, the most likely one, and the option that names it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fintune.data.formats.base import META_KEYS, ReadOptions, listed
+from fintune.errors import DataError
+
+# What a column may be called; the first name wins where several are there.
+USUAL: Mapping[str, tuple[str, ...]] = {
+    "text": ("text", "sentence", "headline", "content", "news", "title", "tweet"),
+    "annotation": ("ground_truth", "annotation", "annotations", "entities", "spans", "gold"),
+    "label": ("label", "sentiment", "category", "class", "topic"),
+    "token": ("tokens", "words"),
+    "tag": ("ner_tags", "tags", "labels"),
+    "id": ("id", "uid", "guid"),
+    **{key: (key,) for key in META_KEYS},
+}
+_WHAT = {"text": "the text", "annotation": "the annotation", "label": "the label", "token": "the tokens", "tag": "the tags"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The column names of one table, None for what it does not hold. Either `text` or `token` is there."""
+
+    text: str | None
+    annotation: str | None
+    label: str | None
+    token: str | None
+    tag: str | None
+    id: str | None
+    meta: Mapping[str, str]
+
+    @property
+    def used(self) -> list[str]:
+        """The columns to read, each once."""
+        named = (self.text, self.annotation, self.label, self.token, self.tag, self.id, *self.meta.values())
+        return list(dict.fromkeys(name for name in named if name is not None))
+
+
+def known_names(options: ReadOptions) -> list[str]:
+    """Names that mark a line as the header of a table."""
+    given = [_given(role, options) for role in _WHAT]
+    return [name for names in USUAL.values() for name in names] + [name for name in given if name]
+
+
+def choose(names: Sequence[str], options: ReadOptions, *, where: str) -> Columns:
+    """The columns to read for the gold that is wanted.
+
+    Raises:
+        DataError: a named column is not there, or one that is needed was neither named nor recognised.
+    """
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"column {twice!r} stands twice", where=where, fix="give every column a name of its own")
+    found = {role: _find(role, names, options, where) for role in USUAL}
+    if found["text"] is None and found["token"] is None:
+        raise _no_column("text", names, where)
+    gold = options.gold
+    if gold == "answer":
+        raise DataError("a table holds no answers with offsets", where=where, why=f"columns found: {listed(list(names))}",
+                        fix="write the questions as JSONL, see --format jsonl")  # fmt: skip
+    tagged = found["token"] is not None and found["tag"] is not None
+    has_spans = found["annotation"] is not None or tagged
+    if gold == "spans" and not has_spans:
+        raise _no_column("annotation" if found["token"] is None else "tag", names, where)
+    if gold == "label" and found["label"] is None:
+        raise _no_column("label", names, where)
+    if gold == "any" and not has_spans and found["label"] is None:
+        raise _no_column("annotation", names, where)
+    by_tags = tagged and gold in ("spans", "any") and (found["annotation"] is None or found["text"] is None)
+    return Columns(
+        text=None if by_tags else found["text"],
+        annotation=found["annotation"] if gold in ("spans", "any") and not by_tags else None,
+        label=found["label"] if gold in ("label", "any") else None,
+        token=found["token"] if by_tags or found["text"] is None else None,
+        tag=found["tag"] if by_tags else None,
+        id=found["id"],
+        meta={key: name for key in META_KEYS if (name := found[key]) is not None},
+    )
+
+
+def _given(role: str, options: ReadOptions) -> str | None:
+    match role:
+        case "text":
+            return options.text_column
+        case "annotation":
+            return options.annotation_column
+        case "label":
+            return options.label_column
+        case "token":
+            return options.token_column
+        case "tag":
+            return options.tag_column
+    return None
+
+
+def _find(role: str, names: Sequence[str], options: ReadOptions, where: str) -> str | None:
+    given = _given(role, options)
+    if given is None:
+        lowered = {name.strip().lower(): name for name in reversed(names)}
+        return next((lowered[usual] for usual in USUAL[role] if usual in lowered), None)
+    if given in names:
+        return given
+    near = next(iter(difflib.get_close_matches(given, names, n=1, cutoff=0.4)), "")
+    raise DataError(f"no column {given!r}", where=where, why=f"columns found: {listed(list(names))}",
+                    fix=f"did you mean --{role}-column {_quoted(near)}?" if near else f"give --{role}-column one of these")  # fmt: skip
+
+
+def _no_column(role: str, names: Sequence[str], where: str) -> DataError:
+    """The error for a column that was looked for under its usual names."""
+    near, likeness = "", 0.0
+    for name in names:
+        for usual in USUAL[role]:
+            ratio = difflib.SequenceMatcher(None, name.strip().lower(), usual).ratio()
+            if ratio > max(likeness, 0.6):
+                near, likeness = name, ratio
+    expected = ", ".join(USUAL[role])
+    return DataError(f"no column for {_WHAT[role]}", where=where, why=f"columns found: {listed(list(names))}; looked for: {expected}",
+                     fix=f"name it: --{role}-column {_quoted(near) if near else 'NAME'}")  # fmt: skip
+
+
+def _quoted(name: str) -> str:
+    """A column name as a shell takes it."""
+    return name if name.replace("_", "").replace("-", "").isalnum() else f"'{name}'"

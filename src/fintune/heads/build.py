@@ -1,0 +1,182 @@
+"""From a recipe to a model ready to train, and from a run's adapter folder back to one ready to predict."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from fintune.errors import ArtifactError, RecipeError
+from fintune.heads.tags import Tagset
+from fintune.heads.token import Noise, Tagger, TokenHead
+from fintune.models.adapter import Matched, attach
+from fintune.models.catalog import Base, locate, weights_hash
+from fintune.recipe import Recipe
+
+EXTRAS = "extras.safetensors"
+"""Weights that stock PEFT knows nothing of: the word-shape embedding and the learned transitions."""
+
+# Settings under which the families keep their dropout probabilities.
+_BODY_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "hidden_dropout", "embedding_dropout")
+_HEAD_DROPOUT = ("classifier_dropout", "seq_classif_dropout")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A model with everything that belongs to it."""
+
+    model: Tagger
+    head: TokenHead
+    base: Base
+    base_sha256: str
+    matched: Matched
+
+
+def build(recipe: Recipe, labels: tuple[str, ...]) -> Built:
+    """A freshly loaded base with a new adapter and head, initialised from the recipe's seed.
+
+    Raises:
+        ArtifactError, RecipeError, SafetyError: where the base cannot be had or the adapter does not fit it.
+    """
+    base = locate(recipe.model.base, revision=recipe.model.revision)
+    tagset = Tagset(labels, recipe.head.scheme)
+    torch.manual_seed(recipe.seed)  # before any weight is drawn: the output layer's, then the adapter's
+    encoder = _encoder(base, tagset, recipe)
+    peft_model, matched = attach(encoder, recipe.adapter, task_type="TOKEN_CLS")
+    model = Tagger(peft_model, tags=len(tagset.tags), surface=recipe.head.surface, transitions=recipe.head.transitions)
+    if recipe.train.noise != "none":
+        model.noise = Noise(recipe.train.noise, recipe.train.noise_alpha)
+    return Built(model, _head(recipe, tagset, base.folder), base, weights_hash(base.folder), matched)
+
+
+def _encoder(base: Base, tagset: Tagset, recipe: Recipe) -> Any:
+    transformers_logging.set_verbosity_error()  # its load report of unused pooler weights is no finding of ours
+    transformers_logging.disable_progress_bar()
+    config = AutoConfig.from_pretrained(base.folder)
+    config.num_labels = len(tagset.tags)
+    config.id2label = dict(enumerate(tagset.tags))
+    config.label2id = dict(tagset.ids)
+    for names, value in ((_BODY_DROPOUT, recipe.model.dropout), (_HEAD_DROPOUT, recipe.head.dropout)):
+        for name in names:
+            if value is not None and hasattr(config, name):
+                setattr(config, name, value)
+    # Eager attention: at sentence length the fused kernel's backward pass is slower on CPUs (benchmarks/attention.py).
+    attention = "sdpa" if torch.cuda.is_available() else "eager"
+    try:
+        model = AutoModelForTokenClassification.from_pretrained(
+            base.folder, config=config, use_safetensors=True, dtype=torch.float32, attn_implementation=attention
+        )
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ArtifactError(
+            "the base model cannot be loaded", where=str(base.folder), why=str(error).splitlines()[0],
+            fix="a token head needs a token-classification architecture and intact safetensors",
+        ) from None  # fmt: skip
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+def _head(recipe: Recipe, tagset: Tagset, folder: Path) -> TokenHead:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    return TokenHead(
+        tagset, tokenizer, max_tokens=recipe.data.max_tokens, overlap_tokens=recipe.data.overlap_tokens,
+        label_smoothing=recipe.train.label_smoothing,
+    )  # fmt: skip
+
+
+def save(built: Built, folder: Path, recipe: Recipe) -> None:
+    """Write the adapter as stock PEFT files, the tokenizer beside it, and what stock PEFT does not know in `extras.safetensors`."""
+    peft_model: Any = built.model.encoder
+    config = peft_model.peft_config["default"]
+    config.base_model_name_or_path, config.revision = built.base.id, built.base.revision  # never the path on this machine
+    config.inference_mode = True
+    peft_model.save_pretrained(folder, save_embedding_layers=False)
+    built.head.tokenizer.save_pretrained(folder)
+    extras = _extras(built.model)
+    if extras:
+        save_file({name: tensor.detach().contiguous().cpu() for name, tensor in extras.items()}, folder / EXTRAS)
+    (folder / "README.md").write_text(_card(built, recipe, sorted(extras)), encoding="utf-8")
+
+
+def load(recipe: Recipe, labels: tuple[str, ...], folder: Path) -> Built:
+    """The model of a finished run, in evaluation mode.
+
+    Raises:
+        ArtifactError: where a tensor is missing, superfluous, of another shape or not finite.
+    """
+    built = build(recipe, labels)
+    for path, target, rename in (
+        (folder / "adapter_model.safetensors", built.model.encoder, _peft_name),
+        (folder / EXTRAS, built.model, str),
+    ):
+        wanted = _peft_trainable(target) if isinstance(target, PeftModel) else _extras(built.model)
+        if wanted:
+            _fill(wanted, path, rename)
+    return Built(built.model.eval(), built.head, built.base, built.base_sha256, built.matched)
+
+
+def _extras(model: Tagger) -> dict[str, torch.Tensor]:
+    return {name: p for name, p in model.named_parameters() if not name.startswith("encoder.")}
+
+
+def _peft_trainable(model: PeftModel) -> dict[str, torch.Tensor]:
+    return {_peft_name(name): p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _peft_name(name: str) -> str:
+    """A parameter's name as peft writes it: without the adapter's own name."""
+    return name.replace(".modules_to_save.default", "").replace(".default", "")
+
+
+def _fill(wanted: dict[str, torch.Tensor], path: Path, rename: Any) -> None:
+    """Copy a file's tensors into parameters; every tensor has to be there, once, finite and of the right shape."""
+    try:
+        found = {rename(name): tensor for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError("adapter weights cannot be read", where=str(path), why=str(error), fix="train again or restore the file") from None
+    if found.keys() != wanted.keys():
+        odd = sorted(found.keys() ^ wanted.keys())
+        raise ArtifactError(
+            f"{len(odd)} tensors are missing or superfluous, such as {odd[0]!r}", where=str(path), fix="train again or restore the file"
+        )
+    for name, parameter in wanted.items():
+        tensor = found[name]
+        if tensor.shape != parameter.shape or not torch.isfinite(tensor).all():
+            raise ArtifactError(f"tensor {name!r} has another shape or is not finite", where=str(path), fix="train again or restore the file")
+        with torch.no_grad():
+            parameter.copy_(tensor)
+
+
+def check_labels(labels: tuple[str, ...]) -> None:
+    """A token head needs at least one label.
+
+    Raises:
+        RecipeError: where there is none.
+    """
+    if not labels:
+        raise RecipeError("the task has no labels", where="task", fix="list them under [labels] in its TOML file")
+
+
+def _card(built: Built, recipe: Recipe, extras: list[str]) -> str:
+    needs = (
+        f"`{EXTRAS}` holds {', '.join(f'`{name}`' for name in extras)}: weights that stock PEFT does not load. With stock PEFT this adapter "
+        "is an ordinary token-classification LoRA without word shapes and tag transitions, and scores lower. "
+        "`fintune.load(run)` uses all of it."
+        if extras
+        else "Everything is in stock PEFT files: `AutoPeftModelForTokenClassification.from_pretrained(folder)` gives the same tags."
+    )
+    tags = json.dumps(list(built.head.tagset.tags), ensure_ascii=False)
+    return (
+        f"---\nbase_model: {built.base.id}\nbase_model_relation: adapter\nlibrary_name: peft\npipeline_tag: token-classification\n---\n\n"
+        f"# {recipe.name}\n\nLoRA adapter for `{built.base.id}` at `{built.base.revision}`, task `{recipe.task}`, made with fintune.\n\n"
+        f"Tags, in id order: `{tags}`\n\nA word takes the tag of its first token.\n\n## What it needs\n\n{needs}\n\n"
+        f"## Licence of the base model\n\n{built.base.licence}. {built.base.obligations}\n"
+    )

@@ -1,0 +1,314 @@
+"""The token head: one tag for each word, decoded to spans that are always valid.
+
+The tagger is a stock token-classification model under a peft adapter; a word takes the tag scored at its first token. Two
+optional parts stand beside it: an embedding of word shapes, added to the token embeddings, and learned transitions
+(a linear-chain CRF). Long texts are cut into overlapping windows; each word is scored by the window that sees most around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fintune.errors import ArtifactError
+from fintune.heads.tags import IMPOSSIBLE, Tagset, best_path
+from fintune.records import Example, Prediction, Span
+from fintune.text.shape import LENGTHS, SHAPES, length, shape
+from fintune.text.words import words
+
+IGNORED = -100
+"""Tag id of padding, as in `torch.nn.CrossEntropyLoss`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of one text as the model sees it.
+
+    `tokens` are ids with the special ones; for each word in it, `heads` is the position of its first token and `tags` its
+    gold tag id. `first` is the index of the first word in the text; `shapes` and `lengths` go with `tokens`.
+    """
+
+    example: int
+    first: int
+    tokens: list[int]
+    shapes: list[int]
+    lengths: list[int]
+    heads: list[int]
+    tags: list[int] | None
+
+    @property
+    def length(self) -> int:
+        """Tokens, special ones included."""
+        return len(self.tokens)
+
+
+class Tagger(nn.Module):
+    """A token-classification model with the optional parts; `forward` gives emissions `(batch, words, tags)`."""
+
+    def __init__(self, encoder: nn.Module, *, tags: int, surface: str, transitions: str) -> None:
+        super().__init__()
+        self.encoder = encoder
+        embeddings = self.token_embeddings()
+        width = embeddings.weight.shape[1]  # type: ignore[union-attr]
+        self.shape = nn.Embedding(SHAPES, width) if surface == "shape" else None
+        self.word_length = nn.Embedding(LENGTHS, width) if surface == "shape" else None
+        for table in (self.shape, self.word_length):
+            if table is not None:
+                nn.init.zeros_(table.weight)  # the model starts as the pretrained one
+        self.transitions = Transitions(tags) if transitions == "learned" else None
+        self.noise: Noise | None = None
+
+    def token_embeddings(self) -> nn.Module:
+        """The base model's embedding of token ids."""
+        return self.encoder.get_base_model().get_input_embeddings()  # type: ignore[operator, no-any-return, union-attr]
+
+    def forward(self, tokens: Tensor, mask: Tensor, shapes: Tensor, lengths: Tensor, heads: Tensor) -> Tensor:
+        """Emissions at the first token of each word.
+
+        Args:
+            tokens: ids `(batch, tokens)`; `mask` is 1 where there is one.
+            mask: `(batch, tokens)`.
+            shapes: shape ids `(batch, tokens)`; `lengths` length ids.
+            lengths: `(batch, tokens)`.
+            heads: position of each word's first token `(batch, words)`, 0 where there is no word.
+        """
+        embedded = self.token_embeddings()(tokens)  # (batch, tokens, width)
+        if self.shape is not None and self.word_length is not None:
+            embedded = embedded + self.shape(shapes) + self.word_length(lengths)
+        if self.noise is not None and self.training:
+            embedded = self.noise(embedded, mask)
+        logits = self.encoder(inputs_embeds=embedded, attention_mask=mask).logits  # (batch, tokens, tags)
+        return logits.float().gather(1, heads[:, :, None].expand(-1, -1, logits.shape[-1]))
+
+
+class Noise:
+    """Uniform noise on token embeddings; `alpha` is its magnitude, for `neftune` divided by sqrt(tokens x width) of each example.
+
+    Paper: NEFTune (arXiv 2310.05914) scales by the length of the sequence; implementations take the padded length of the
+    batch, here it is the example's own, so that the noise does not depend on what else is in the batch.
+    """
+
+    def __init__(self, kind: str, alpha: float) -> None:
+        self.kind, self.alpha = kind, alpha
+
+    def __call__(self, embedded: Tensor, mask: Tensor) -> Tensor:
+        """Embeddings `(batch, tokens, width)` with noise where `mask` is 1."""
+        noise = torch.empty_like(embedded).uniform_(-self.alpha, self.alpha) * mask[:, :, None]
+        if self.kind == "neftune":
+            noise = noise / (mask.sum(1) * embedded.shape[-1]).sqrt()[:, None, None]
+        return embedded + noise
+
+
+class Transitions(nn.Module):
+    """Learned transition scores between tags, with the likelihood of a tag sequence (Lafferty et al. 2001)."""
+
+    def __init__(self, tags: int) -> None:
+        super().__init__()
+        self.moves = nn.Parameter(torch.zeros(tags, tags))
+        self.start = nn.Parameter(torch.zeros(tags))
+        self.end = nn.Parameter(torch.zeros(tags))
+
+    def forward(self, emissions: Tensor, tags: Tensor) -> Tensor:
+        """Summed negative log-likelihood of `tags` `(batch, words)` (padding: `IGNORED`) under emissions `(batch, words, tags)`."""
+        mask = tags != IGNORED
+        gold = tags.clamp(min=0)
+        last = mask.sum(1).clamp(min=1) - 1
+        path = (emissions.gather(2, gold[:, :, None])[:, :, 0] * mask).sum(1) + self.start[gold[:, 0]] * mask[:, 0]
+        path = path + (self.moves[gold[:, :-1], gold[:, 1:]] * mask[:, 1:]).sum(1)
+        path = path + self.end[gold.gather(1, last[:, None])[:, 0]] * mask[:, 0]
+        alpha = emissions[:, 0] + self.start  # (batch, tags)
+        for t in range(1, emissions.shape[1]):
+            step = torch.logsumexp(alpha[:, :, None] + self.moves, 1) + emissions[:, t]
+            alpha = torch.where(mask[:, t, None], step, alpha)
+        total = torch.logsumexp(alpha + self.end, 1) * mask[:, 0]  # an empty row has one path, of score 0
+        return (total - path).sum()
+
+
+class TokenHead:
+    """Encoding, loss and decoding of word tags for one label set and tokenizer."""
+
+    def __init__(self, tagset: Tagset, tokenizer: Any, *, max_tokens: int, overlap_tokens: int, label_smoothing: float = 0.0) -> None:
+        self.tagset, self.tokenizer, self.label_smoothing = tagset, tokenizer, label_smoothing
+        self.labels = tagset.labels
+        self.overlap = overlap_tokens
+        probe = tokenizer("a", return_special_tokens_mask=True)
+        ids, special = probe["input_ids"], probe["special_tokens_mask"]
+        body = [i for i, flag in enumerate(special) if not flag]
+        if not tokenizer.is_fast or not body:
+            raise ArtifactError("the base model has no fast tokenizer", where=tokenizer.name_or_path, fix="use a model with tokenizer.json")
+        self.prefix, self.suffix = ids[: body[0]], ids[body[-1] + 1 :]
+        self.room = max_tokens - len(self.prefix) - len(self.suffix)
+        self.padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+
+    def encode(self, examples: Sequence[Example]) -> list[Window]:
+        """Windows of the examples in order, at least one each; gold spans become tags of the words they touch."""
+        if not examples:
+            return []
+        coded = self.tokenizer([e.text for e in examples], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        return [
+            window
+            for i, example in enumerate(examples)
+            for window in self._windows(i, example, coded["input_ids"][i], coded["offset_mapping"][i])
+        ]
+
+    def _windows(self, index: int, example: Example, ids: list[int], offsets: list[tuple[int, int]]) -> list[Window]:
+        spots = words(example.text)
+        owner = _owners(spots, offsets)
+        firsts: dict[int, int] = {}
+        for position, word in enumerate(owner):
+            if word is not None:
+                firsts.setdefault(word, position)
+        shapes = [0 if w is None else shape(example.text, *spots[w]) for w in owner]
+        lengths = [0 if w is None else length(*spots[w]) for w in owner]
+        tags = self._tags(spots, example.spans) if example.spans is not None else None
+        windows = []
+        for start, end in cut(len(ids), self.room, self.overlap, breaks=sorted(firsts.values())):
+            inside = [w for w, position in firsts.items() if start <= position < end]
+            first, last = (inside[0], inside[-1] + 1) if inside else (0, 0)
+            pad, tail = [0] * len(self.prefix), [0] * len(self.suffix)
+            windows.append(
+                Window(
+                    index,
+                    first,
+                    self.prefix + ids[start:end] + self.suffix,
+                    pad + shapes[start:end] + tail,
+                    pad + lengths[start:end] + tail,
+                    # A word without a token of its own (a lone control character) reads the first position of the window.
+                    [firsts[w] - start + len(self.prefix) if w in firsts else 0 for w in range(first, last)],
+                    tags[first:last] if tags is not None else None,
+                )
+            )
+        return windows
+
+    def _tags(self, spots: list[tuple[int, int]], spans: Sequence[Span]) -> list[int]:
+        """Gold tags: a span covers every word it touches; of overlapping spans the longest stays."""
+        taken: set[int] = set()
+        chosen = []
+        for span in sorted(spans, key=lambda s: (s.start - s.end, s.start)):
+            touched = [i for i, (start, end) in enumerate(spots) if start < span.end and span.start < end]
+            if touched and not taken.intersection(touched):
+                taken.update(touched)
+                chosen.append((touched[0], touched[-1] + 1, span.label))
+        return self.tagset.encode(len(spots), chosen)
+
+    def collate(self, items: Sequence[Window]) -> dict[str, Tensor]:
+        """Tensors of a batch: `tokens`, `mask`, `shapes`, `lengths` `(batch, tokens)`, `heads` and, with gold, `tags` `(batch, words)`."""
+        tokens = max(len(w.tokens) for w in items)
+        count = max(1, *(len(w.heads) for w in items)) if len(items) > 1 else max(1, len(items[0].heads))
+        batch = {
+            "tokens": _padded([w.tokens for w in items], tokens, self.padding),
+            "mask": _padded([[1] * len(w.tokens) for w in items], tokens, 0),
+            "shapes": _padded([w.shapes for w in items], tokens, 0),
+            "lengths": _padded([w.lengths for w in items], tokens, 0),
+            "heads": _padded([w.heads for w in items], count, 0),
+        }
+        if all(w.tags is not None for w in items):
+            batch["tags"] = _padded([w.tags or [] for w in items], count, IGNORED)
+        return batch
+
+    def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Summed loss over words and their number; `model` is a `Tagger`, possibly wrapped for several devices."""
+        tags = batch["tags"]
+        emissions = model(*(batch[name] for name in ("tokens", "mask", "shapes", "lengths", "heads")))
+        count = (tags != IGNORED).sum()
+        transitions = getattr(model, "module", model).transitions
+        with torch.autocast(emissions.device.type, enabled=False):
+            if transitions is not None:
+                return transitions(emissions, tags), count
+            flat = functional.cross_entropy(
+                emissions.flatten(0, 1), tags.flatten(), reduction="sum", ignore_index=IGNORED, label_smoothing=self.label_smoothing
+            )
+        return flat, count
+
+    @torch.inference_mode()
+    def scores(self, model: Any, batch: dict[str, Tensor]) -> list[np.ndarray]:
+        """Emissions `(words, tags)` of each window of the batch."""
+        emissions = model(*(batch[name] for name in ("tokens", "mask", "shapes", "lengths", "heads")))
+        return list(emissions.float().cpu().numpy())
+
+    def decode(self, model: Any, examples: Sequence[Example], items: Sequence[Window], scores: Sequence[np.ndarray]) -> list[Prediction]:
+        """Predictions of the examples: stitched windows, best legal tag path, spans with their surfaces.
+
+        `confidence` is the lowest probability of a chosen tag among the words, each word on its own.
+        """
+        moves, start, end = self.tagset.constraints
+        if model.transitions is not None:
+            learned = model.transitions
+            moves, start, end = (
+                fixed + part.detach().float().cpu().numpy()
+                for fixed, part in zip((moves, start, end), (learned.moves, learned.start, learned.end), strict=True)
+            )
+        by_example: dict[int, list[tuple[Window, np.ndarray]]] = {}
+        for window, emission in zip(items, scores, strict=True):
+            by_example.setdefault(window.example, []).append((window, emission))
+        predictions = []
+        for i, example in enumerate(examples):
+            spots = words(example.text)
+            emissions = stitch(by_example.get(i, []), len(spots), len(self.tagset.tags))
+            path = best_path(emissions, moves, start, end)
+            spans = tuple(
+                Span(spots[a][0], spots[b - 1][1], label, example.text[spots[a][0] : spots[b - 1][1]], "predicted")
+                for a, b, label in self.tagset.decode(path)
+            )
+            predictions.append(Prediction(example.id, example.text, spans=spans, confidence=_confidence(emissions, path)))
+        return predictions
+
+
+def cut(tokens: int, room: int, overlap: int, *, breaks: list[int]) -> list[tuple[int, int]]:
+    """Windows `[start, end)` over `tokens` positions, of at most `room`, beginning at word starts, sharing about `overlap`."""
+    if tokens <= room:
+        return [(0, tokens)]
+    windows = [(0, room)]
+    while windows[-1][1] < tokens:
+        earliest = windows[-1][1] - overlap
+        # The next window begins at the first word start in the shared stretch; a single word longer than that is cut.
+        start = next((b for b in breaks if earliest <= b < windows[-1][1]), earliest)
+        windows.append((start, min(start + room, tokens)))
+    return windows
+
+
+def stitch(parts: Sequence[tuple[Window, np.ndarray]], count: int, tags: int) -> np.ndarray:
+    """Emissions `(count, tags)` of a text from those of its windows: each word by the window that sees most tokens on both sides."""
+    emissions = np.full((count, tags), IMPOSSIBLE, np.float32)
+    emissions[:, 0] = 0.0  # a word that no window holds is outside
+    best = np.full(count, -1)
+    for window, scores in parts:
+        for k, position in enumerate(window.heads):
+            word = window.first + k
+            around = min(position, window.length - position)
+            if around > best[word]:
+                best[word], emissions[word] = around, scores[k]
+    return emissions
+
+
+def _owners(spots: list[tuple[int, int]], offsets: list[tuple[int, int]]) -> list[int | None]:
+    """The word in which each token starts, or None for a token of blanks; tokens and words are both in text order."""
+    owners: list[int | None] = []
+    word = 0
+    for start, end in offsets:
+        while word < len(spots) and spots[word][1] <= start:
+            word += 1
+        # Byte-level vocabularies put the blank before a word into its token.
+        inside = word < len(spots) and spots[word][0] < max(end, start + 1)
+        owners.append(word if inside else None)
+    return owners
+
+
+def _padded(rows: Sequence[Sequence[int]], width: int, value: int) -> Tensor:
+    array = np.full((len(rows), width), value, np.int64)
+    for i, row in enumerate(rows):
+        array[i, : len(row)] = row
+    return torch.from_numpy(array)
+
+
+def _confidence(emissions: np.ndarray, path: list[int]) -> float:
+    if not path:
+        return 1.0
+    shifted = np.exp(emissions - emissions.max(1, keepdims=True))
+    return float((shifted[np.arange(len(path)), path] / shifted.sum(1)).min())

@@ -1,0 +1,67 @@
+"""Predicting many texts: length-sorted batches of about equal token counts, in the order given.
+
+`fintune predict runs/first --text "..."` ends here; so does each validation during training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from fintune.heads.base import Head
+from fintune.models.precision import arithmetic
+from fintune.records import Example, Prediction
+
+CHUNK = 4096
+"""Texts that are held as tensors at once; memory stays flat however many there are."""
+
+
+def predict(
+    model: Any,
+    head: Head,
+    examples: Sequence[Example],
+    *,
+    batch_tokens: int,
+    precision: str,
+    tick: Callable[[int], None] = lambda done: None,
+) -> Iterator[Prediction]:
+    """One prediction for each example, in order.
+
+    Args:
+        model: of the head, on its device.
+        head: encodes, scores and decodes.
+        examples: their gold, if any, is not looked at by the model.
+        batch_tokens: padded tokens of one forward pass.
+        precision: `auto`, `fp32` or `bf16`.
+        tick: told how many texts were finished since the last call.
+    """
+    device = next(model.parameters()).device
+    dtype = arithmetic(precision, device.type)
+    was_training = model.training
+    model.eval()
+    try:
+        for start in range(0, len(examples), CHUNK):
+            chunk = examples[start : start + CHUNK]
+            items = head.encode(chunk)
+            scores: list[Any] = [None] * len(items)
+            for batch in batches([item.length for item in items], batch_tokens=batch_tokens):
+                tensors = {name: tensor.to(device) for name, tensor in head.collate([items[i] for i in batch]).items()}
+                with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
+                    for i, score in zip(batch, head.scores(model, tensors), strict=True):
+                        scores[i] = score
+                tick(len({items[i].example for i in batch}))
+            yield from head.decode(model, chunk, items, scores)
+    finally:
+        model.train(was_training)
+
+
+def batches(lengths: Sequence[int], *, batch_tokens: int) -> Iterator[list[int]]:
+    """Indices of batches, longest first, each with at most `batch_tokens` after padding (one item at least)."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    start = 0
+    while start < len(order):
+        size = max(1, batch_tokens // max(1, lengths[order[start]]))
+        yield order[start : start + size]
+        start += size

@@ -1,0 +1,107 @@
+"""The values that pass between the rooms: examples in, predictions out, findings about either. Frozen, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["label", "spans", "answer"]
+Alignment = Literal["exact", "normalised", "predicted"]
+Severity = Literal["error", "warning", "info"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A label on the characters `[start, end)` of a text, counted in Unicode code points.
+
+    `text` is the surface. `alignment` says how the offsets came about: given with the annotation or found verbatim
+    (`exact`), found after normalising blanks (`normalised`), or written by a model (`predicted`).
+    """
+
+    start: int
+    end: int
+    label: str
+    text: str = field(compare=False, default="")
+    alignment: Alignment = field(compare=False, default="exact")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An extractive answer: `text` begins at character `start` of the context."""
+
+    start: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Provenance that splits, scores and graphs use. `published` is ISO 8601; `document` groups what was written together."""
+
+    document: str | None = None
+    published: str | None = None
+    source: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One text with its gold annotation.
+
+    Exactly one of `spans`, `label` and (`question` with `answer`) is used by a task, according to its kind; all are None in
+    unlabelled text. An `answer` of None with a `question` says that the text does not answer it.
+    `unaligned` holds the (label, surface) pairs of list annotations that occur nowhere in the text: they are still gold
+    for the surface score, and reported. `where` is `file:line`.
+    """
+
+    id: str
+    text: str
+    spans: tuple[Span, ...] | None = None
+    label: str | None = None
+    question: str | None = None
+    answer: Answer | None = None
+    meta: Meta = Meta()
+    unaligned: tuple[tuple[str, str], ...] = ()
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model said about one example.
+
+    `status`: `ok`, `repaired` or `malformed` (with `reason`); `raw` is the text a generative head wrote, else "".
+    `confidence` is a probability in [0, 1] or None.
+    """
+
+    id: str
+    text: str
+    spans: tuple[Span, ...] | None = None
+    label: str | None = None
+    answer: Answer | None = None
+    raw: str = ""
+    status: Literal["ok", "repaired", "malformed"] = "ok"
+    reason: str = ""
+    confidence: float | None = None
+    prompt_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A coded remark of `check` about data.
+
+    `count` is how many examples it concerns, `examples` some of their ids, `where` the place of the first.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    count: int
+    examples: tuple[str, ...] = ()
+    where: str = ""
+    fix: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """The finding as a JSON object."""
+        return {
+            "code": self.code, "severity": self.severity, "message": self.message, "count": self.count,
+            "examples": list(self.examples), "where": self.where, "fix": self.fix,
+        }  # fmt: skip
