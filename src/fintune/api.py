@@ -83,10 +83,17 @@ class Run:
 
         settings = self.recipe.predict
         return predict(
-            self.model.model, self.model.head, examples, batch_tokens=settings.batch_tokens, precision=settings.precision, tick=tick or _silent
+            self.model.model,
+            self.model.head,
+            examples,
+            batch_tokens=settings.batch_tokens,
+            precision=settings.precision,
+            tick=tick or _silent,
         )
 
-    def evaluate(self, data: Data, *, options: ReadOptions = ReadOptions(), output: str | Path | None = None, tick: Any = None) -> dict[str, Any]:
+    def evaluate(
+        self, data: Data, *, options: ReadOptions = ReadOptions(), output: str | Path | None = None, tick: Any = None
+    ) -> dict[str, Any]:
         """Score the run on annotated data; writes predictions, `report.json` and `report.html`, and returns the report.
 
         Args:
@@ -129,7 +136,8 @@ class Run:
         validation = f" --validation {data['validation']['source']}" if data.get("validation") else ""
         split = f" --split {data['split']}" if data.get("split") else ""
         return [
-            f"fintune train {self.folder / folders.RECIPE} --data {data['train']['source']}{validation}{split} --output {self.folder}-again",
+            f"fintune train {self.folder / folders.RECIPE} --data {data['train']['source']}{validation}{split}"
+            f" --output {self.folder}-again",
             f"fintune evaluate {self.folder}-again --data {source}",
         ]
 

@@ -1,9 +1,9 @@
 """The command line: every verb parses, calls one function and prints. Results go to standard output, the rest to standard error.
 
-    fintune check data.csv --task finance-ner-7
-    fintune train ner-minilm --data train.csv --validation val.csv --output runs/first
-    fintune evaluate runs/first --data test.csv
-    fintune predict runs/first --text "Apple paid $ 3 billion for Beats ."
+fintune check data.csv --task finance-ner-7
+fintune train ner-minilm --data train.csv --validation val.csv --output runs/first
+fintune evaluate runs/first --data test.csv
+fintune predict runs/first --text "Apple paid $ 3 billion for Beats ."
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ def evaluate(
     options: ReadOptions,
     data: Annotated[str, typer.Option(help="Annotated data.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for predictions.jsonl, report.json and report.html; the run's own otherwise.")
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for predictions.jsonl, report.json and report.html; the run's own otherwise."),
     ] = None,
     json_: Json = False,
     quiet: Quiet = False,
@@ -158,7 +159,9 @@ def evaluate(
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    data: Annotated[str | None, typer.Argument(help="File of texts, one a line or any data format; - for standard input.", show_default=False)] = None,
+    data: Annotated[
+        str | None, typer.Argument(help="File of texts, one a line or any data format; - for standard input.", show_default=False)
+    ] = None,
     text: Annotated[list[str], typer.Option("--text", help="A text; may be given several times.", show_default=False)] = [],  # noqa: B006
     output: Output = None,
     json_: Json = False,
@@ -312,9 +315,13 @@ def models(json_: Json = False) -> None:
 
 @app.command()
 def corpus(
-    slice_: Annotated[str | None, typer.Option("--slice", help="Write this slice (train, validation, test, social, es, ...).", show_default=False)] = None,
+    slice_: Annotated[
+        str | None, typer.Option("--slice", help="Write this slice (train, validation, test, social, es, ...).", show_default=False)
+    ] = None,
     kind: Annotated[str, typer.Option(help="spans, label (slice#topic or slice#sentiment) or answer.")] = "spans",
-    everything: Annotated[bool, typer.Option("--everything", help="Write all annotation of the slice, relations and values included.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Write all annotation of the slice, relations and values included.")
+    ] = False,
     output: Output = None,
 ) -> None:
     """Print the card of the bundled corpus, or write a slice of it as JSONL."""
@@ -355,7 +362,9 @@ def demo(
         shutil.rmtree(output)
     note("Training ner-minilm on the bundled corpus (synthetic, CC0: see 'fintune corpus') ...")
     with Watch(mode(quiet=quiet, json=False)) as watch:
-        finished = run_train("ner-minilm", data="bundled:train", validation="bundled:validation", output=output, overrides=DEMO_SETTINGS, listen=watch)
+        finished = run_train(
+            "ner-minilm", data="bundled:train", validation="bundled:validation", output=output, overrides=DEMO_SETTINGS, listen=watch
+        )
     report = finished.evaluate("bundled:test")
     console = _console()
     console.print(score_table(report))
@@ -368,8 +377,10 @@ DEMO_SETTINGS = ["train.epochs=4"]
 """The demo trains half as long as the recipe, to show a result in about a minute."""
 
 DEMO_TEXTS = [
-    "Corvane Industries agreed to sell its Malmö packaging plant to Brightwater Partners for €214 million, Chief Executive Ines Dahl said on Tuesday.",
-    "Net sales of the Tidewell insulin pump rose 18% to $96.4 million in the third quarter of 2025, while the workforce in Ohio shrank by 240 employees.",
+    "Corvane Industries agreed to sell its Malmö packaging plant to Brightwater Partners for €214 million, "
+    "Chief Executive Ines Dahl said on Tuesday.",
+    "Net sales of the Tidewell insulin pump rose 18% to $96.4 million in the third quarter of 2025, "
+    "while the workforce in Ohio shrank by 240 employees.",
     "The Monetary Policy Committee left its benchmark rate unchanged at 4.25% and sees inflation near 2% by the end of next year.",
 ]
 
@@ -440,7 +451,8 @@ def _unexpected(error: Exception) -> NoReturn:
         sys.exit(1)
     with tempfile.NamedTemporaryFile("w", prefix="fintune-", suffix=".log", delete=False, encoding="utf-8") as log:
         traceback.print_exc(file=log)
-    _fail(f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}; the traceback is in {log.name}, or use 'fintune --debug ...'", 1, None)
+    what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
+    _fail(f"{what}; the traceback is in {log.name}, or use 'fintune --debug ...'", 1, None)
 
 
 if __name__ == "__main__":

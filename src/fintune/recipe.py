@@ -106,7 +106,7 @@ class Train(Section):
     label_smoothing: Share = 0.0
     """Share of the target probability that is spread over all tags (not with learned transitions)."""
     noise: Literal["none", "neftune", "uniform"] = "none"
-    """Noise on token embeddings: `neftune` draws from U(-1, 1) x noise_alpha / sqrt(tokens x width) (Jain et al. 2023), with the tokens of the example itself; `uniform` from U(-1, 1) x noise_alpha."""
+    """Noise on token embeddings: `neftune` is U(-1, 1) x noise_alpha / sqrt(tokens x width) of an example, `uniform` U(-1, 1) x noise_alpha."""
     noise_alpha: float = Field(default=5.0, ge=0)
     """Magnitude of the noise."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

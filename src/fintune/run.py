@@ -93,7 +93,9 @@ def disk_error(error: OSError, path: Path, *, needed: int = 0) -> ResourceError:
             why=f"{needed} bytes needed, {free} free" if needed else f"{free} bytes free",
             fix="free some space and run the same command again",
         )  # fmt: skip
-    return ResourceError(f"cannot write {path.name}", where=str(path.parent), why=error.strerror or str(error), fix="check the folder's permissions")
+    return ResourceError(
+        f"cannot write {path.name}", where=str(path.parent), why=error.strerror or str(error), fix="check the folder's permissions"
+    )
 
 
 def hash_files(folder: Path, *, but: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -155,7 +157,12 @@ def lock(folder: Path) -> Iterator[None]:
         if not _take(file):
             file.seek(0)
             holder = file.read().strip() or "unknown"
-            raise ArtifactError("another process is working in this folder", where=str(folder), why=f"process {holder}", fix="wait, or choose another --output")
+            raise ArtifactError(
+                "another process is working in this folder",
+                where=str(folder),
+                why=f"process {holder}",
+                fix="wait, or choose another --output",
+            )
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))

@@ -85,6 +85,10 @@ def test_foreign_records_are_refused():
         from_record({**EMPTY.record(), "labels": {"Ohio": 3}}, where="x")
 
 
+def test_blank_surfaces_are_not_learnt():
+    assert learn([example("x", unaligned=(("A", ""), ("A", " \n")))]) == EMPTY
+
+
 def test_unannotated_examples_are_refused():
     with pytest.raises(DataError, match="example 'e7' has no spans"):
         learn([Example(id="e7", text="x")])

@@ -91,8 +91,9 @@ def test_messages_are_the_instruction_and_the_text():
 def test_the_description_is_plain_json_and_tells_tasks_apart():
     described = TASK.describe()
     assert json.loads(json.dumps(described)) == described
-    assert list(described["labels"]) == ["Company", "Date", "Location", "Money", "Person", "Product", "Quantity"]
+    assert [label["name"] for label in described["labels"]] == ["Company", "Date", "Location", "Money", "Person", "Product", "Quantity"]
     assert replace(TASK, instruction="Find names:").describe() != described
+    assert replace(TASK, labels=TASK.labels[::-1], meanings=TASK.meanings[::-1]).describe() != described
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,7 @@ def test_the_description_is_plain_json_and_tells_tasks_apart():
         (f"  {NOTHING}\n", "ok", ""),
         (f"<think>\nAcme? {{'x': }}\n</think>\n\n{NOTHING}", "ok", ""),
         (f"so it is.</think>{NOTHING}", "ok", ""),
+        ("so </think>" + NOTHING.replace("'Date': None", "'Date': ['</think>']"), "ok", ""),
         (f"```python\n{NOTHING}\n```", "repaired", "text around the dictionary"),
         (f"{NOTHING}\n{NOTHING}", "repaired", "text around the dictionary"),
         (NOTHING.replace("Date", "date"), "repaired", "label 'date' read as 'Date'"),

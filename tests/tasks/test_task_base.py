@@ -36,7 +36,7 @@ def test_a_task_is_read_from_a_file(tmp_path: Path):
     path.write_text(GOOD, encoding="utf-8")
     task = load_task(path)
     assert (task.name, task.kind, task.labels) == ("funds", "spans", ("Fund", "Manager"))
-    assert task.describe()["labels"] == {"Fund": "A fund", "Manager": "Who runs it"}
+    assert task.describe()["labels"] == [{"name": "Fund", "meaning": "A fund"}, {"name": "Manager", "meaning": "Who runs it"}]
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():

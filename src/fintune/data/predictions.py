@@ -21,7 +21,9 @@ def record(prediction: Prediction) -> dict[str, Any]:
     """A prediction as a JSON object; spans carry their surfaces for people, readers take the offsets."""
     out: dict[str, Any] = {"id": prediction.id, "text": prediction.text}
     if prediction.spans is not None:
-        out["spans"] = [{"start": s.start, "end": s.end, "label": s.label, "text": prediction.text[s.start : s.end]} for s in prediction.spans]
+        out["spans"] = [
+            {"start": s.start, "end": s.end, "label": s.label, "text": prediction.text[s.start : s.end]} for s in prediction.spans
+        ]
     if prediction.label is not None:
         out["label"] = prediction.label
     if prediction.answer is not None:
@@ -78,7 +80,10 @@ def _parse(line: str, where: str) -> Prediction:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
-            "line is not a prediction", where=where, why=f"{type(error).__name__}: {error}", fix='write {"id", "text", "spans": [{"start", "end", "label"}]}'
+            "line is not a prediction",
+            where=where,
+            why=f"{type(error).__name__}: {error}",
+            fix='write {"id", "text", "spans": [{"start", "end", "label"}]}',
         ) from None
 
 

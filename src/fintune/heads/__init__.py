@@ -1,0 +1,1 @@
+"""How predictions leave the network."""

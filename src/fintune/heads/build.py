@@ -25,7 +25,14 @@ EXTRAS = "extras.safetensors"
 """Weights that stock PEFT knows nothing of: the word-shape embedding and the learned transitions."""
 
 # Settings under which the families keep their dropout probabilities.
-_BODY_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "hidden_dropout", "embedding_dropout")
+_BODY_DROPOUT = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "hidden_dropout",
+    "embedding_dropout",
+)
 _HEAD_DROPOUT = ("classifier_dropout", "seq_classif_dropout")
 
 
@@ -141,7 +148,9 @@ def _fill(wanted: dict[str, torch.Tensor], path: Path, rename: Any) -> None:
     try:
         found = {rename(name): tensor for name, tensor in load_file(path).items()}
     except (OSError, SafetensorError) as error:
-        raise ArtifactError("adapter weights cannot be read", where=str(path), why=str(error), fix="train again or restore the file") from None
+        raise ArtifactError(
+            "adapter weights cannot be read", where=str(path), why=str(error), fix="train again or restore the file"
+        ) from None
     if found.keys() != wanted.keys():
         odd = sorted(found.keys() ^ wanted.keys())
         raise ArtifactError(
@@ -150,7 +159,9 @@ def _fill(wanted: dict[str, torch.Tensor], path: Path, rename: Any) -> None:
     for name, parameter in wanted.items():
         tensor = found[name]
         if tensor.shape != parameter.shape or not torch.isfinite(tensor).all():
-            raise ArtifactError(f"tensor {name!r} has another shape or is not finite", where=str(path), fix="train again or restore the file")
+            raise ArtifactError(
+                f"tensor {name!r} has another shape or is not finite", where=str(path), fix="train again or restore the file"
+            )
         with torch.no_grad():
             parameter.copy_(tensor)
 
@@ -167,8 +178,8 @@ def check_labels(labels: tuple[str, ...]) -> None:
 
 def _card(built: Built, recipe: Recipe, extras: list[str]) -> str:
     needs = (
-        f"`{EXTRAS}` holds {', '.join(f'`{name}`' for name in extras)}: weights that stock PEFT does not load. With stock PEFT this adapter "
-        "is an ordinary token-classification LoRA without word shapes and tag transitions, and scores lower. "
+        f"`{EXTRAS}` holds {', '.join(f'`{name}`' for name in extras)}: weights that stock PEFT does not load. With stock PEFT this "
+        "adapter is an ordinary token-classification LoRA without word shapes and tag transitions, and scores lower. "
         "`fintune.load(run)` uses all of it."
         if extras
         else "Everything is in stock PEFT files: `AutoPeftModelForTokenClassification.from_pretrained(folder)` gives the same tags."

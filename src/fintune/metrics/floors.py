@@ -81,7 +81,7 @@ def learn(examples: Iterable[Example]) -> Gazetteer:
         pairs = [(span.label, example.text[span.start : span.end]) for span in example.spans]
         for label, surface in (*pairs, *example.unaligned):
             seen[tuple(_TOKEN.findall(surface))][label] += 1
-    seen.pop((), None)
+    seen.pop((), None)  # blank surfaces
     return Gazetteer({" ".join(words): min(votes, key=lambda name: (-votes[name], name)) for words, votes in seen.items()})
 
 

@@ -48,13 +48,13 @@ class SpansTask:
         return "spans"
 
     def describe(self) -> dict[str, Any]:
-        """Everything that determines prompt, target and score, as plain JSON."""
+        """Everything that determines prompt, target and score, as plain JSON; labels as a list, since their order counts."""
         return {
             "name": self.name,
             "kind": self.kind,
             "description": self.description,
             "instruction": self.instruction,
-            "labels": dict(zip(self.labels, self.meanings, strict=True)),
+            "labels": [{"name": label, "meaning": meaning} for label, meaning in zip(self.labels, self.meanings, strict=True)],
             "occurrences": self.occurrences,
         }
 

@@ -1,0 +1,1 @@
+"""Training: order, loop, checkpoints, run."""

@@ -64,7 +64,11 @@ def restore(state: State, model: nn.Module, optimizer: torch.optim.Optimizer, sc
     """
     own = trainable_state(model)
     if own.keys() != state.weights.keys():
-        raise ArtifactError("the checkpoint is of another model", why=f"{len(own.keys() ^ state.weights.keys())} tensors differ", fix="choose another --output")
+        raise ArtifactError(
+            "the checkpoint is of another model",
+            why=f"{len(own.keys() ^ state.weights.keys())} tensors differ",
+            fix="choose another --output",
+        )
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(state.weights[name])
@@ -156,7 +160,10 @@ def _complaint(place: Path) -> str:
         hashes = run.read_json(place / MANIFEST).get("files")
     except ArtifactError as error:
         return error.what
-    if not isinstance(hashes, dict) or not {"weights.safetensors", "optimizer.safetensors", "random.safetensors", "progress.json"} <= hashes.keys():
+    if (
+        not isinstance(hashes, dict)
+        or not {"weights.safetensors", "optimizer.safetensors", "random.safetensors", "progress.json"} <= hashes.keys()
+    ):
         return f"{MANIFEST} is incomplete"
     return run.verify_files(place, hashes)
 

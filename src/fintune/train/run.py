@@ -118,7 +118,9 @@ class _Session:
         settings = recipe.train
         self.per_epoch = order.steps_per_epoch(len(self.items), settings.batch_size)
         self.total = self.per_epoch * settings.epochs
-        optimizer = optimizer_for(built.model, rate=settings.learning_rate, head_rate=settings.head_learning_rate, decay=settings.weight_decay)
+        optimizer = optimizer_for(
+            built.model, rate=settings.learning_rate, head_rate=settings.head_learning_rate, decay=settings.weight_decay
+        )
         self.schedule = schedule_for(optimizer, kind=settings.schedule, warmup=settings.warmup, steps=self.total)
         self.model, self.optimizer = accelerator.prepare(built.model, optimizer)
         self.bare: Any = accelerator.unwrap_model(self.model)
@@ -192,7 +194,12 @@ class _Session:
                 self.best = {name: p.detach().cpu().clone() for name, p in trainable_state(self.bare).items()}
         elif settings.patience is not None and step.epoch - (self.progress.best_epoch or 0) >= settings.patience:
             self.progress.stopped_after = step.epoch
-            self.listen({"event": "note", "message": f"no better {settings.metric} for {settings.patience} epochs; stopping after epoch {step.epoch + 1}"})
+            self.listen(
+                {
+                    "event": "note",
+                    "message": f"no better {settings.metric} for {settings.patience} epochs; stopping after epoch {step.epoch + 1}",
+                }
+            )
 
     def _record(self, event: Mapping[str, Any]) -> None:
         if self.accelerator.is_main_process:
@@ -214,7 +221,9 @@ class _Session:
                 for name, parameter in trainable_state(self.bare).items():
                     parameter.copy_(self.best[name])
         if not all(torch.isfinite(p).all() for p in trainable_state(self.bare).values()):
-            raise GateError("the trained weights are not finite", where=str(self.output), fix="lower train.learning_rate; no adapter was saved")
+            raise GateError(
+                "the trained weights are not finite", where=str(self.output), fix="lower train.learning_rate; no adapter was saved"
+            )
         if self.accelerator.is_main_process:
             _save_adapter(self.built, self.recipe, self.output)
             run.write_json(self.output / run.FLOORS, floors.learn(self.examples).record())
@@ -284,16 +293,31 @@ def _preflight(recipe: Recipe, task: Task, examples: Sequence[Example], validati
         RecipeError: where the recipe needs validation examples that are not there, or a metric that does not exist.
     """
     if not any(e.spans for e in examples):
-        raise DataError("no training example has a span", where=examples[0].where if examples else "--data", fix="check the columns and labels with 'fintune check'")
+        raise DataError(
+            "no training example has a span",
+            where=examples[0].where if examples else "--data",
+            fix="check the columns and labels with 'fintune check'",
+        )
     needs = "train.keep=best" if recipe.train.keep == "best" else "train.patience" if recipe.train.patience else ""
     if needs and not validation:
-        raise RecipeError(f"{needs} needs validation examples", where="--validation", fix="give --validation, or set train.keep=last and train.patience=null")
+        raise RecipeError(
+            f"{needs} needs validation examples",
+            where="--validation",
+            fix="give --validation, or set train.keep=last and train.patience=null",
+        )
     for example in (*examples, *validation):
         task.target(example)  # refuses labels outside the set, with file and line
     if validation:
-        probe = task.score([(validation[0], task.parse(task.target(validation[0]), validation[0]))], documents=[""], floors={}, plan=Bootstrap(replicates=1))
+        probe = task.score(
+            [(validation[0], task.parse(task.target(validation[0]), validation[0]))],
+            documents=[""],
+            floors={},
+            plan=Bootstrap(replicates=1),
+        )
         if recipe.train.metric not in probe["metrics"]:
-            raise RecipeError(f"unknown metric {recipe.train.metric!r}", where="train.metric", fix=did_you_mean(recipe.train.metric, probe["metrics"]))
+            raise RecipeError(
+                f"unknown metric {recipe.train.metric!r}", where="train.metric", fix=did_you_mean(recipe.train.metric, probe["metrics"])
+            )
 
 
 def _started(recipe: Recipe, task: Task, built: Built, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -322,14 +346,17 @@ def _claim(output: Path, started: Mapping[str, Any], recipe: Recipe) -> None:
         before = run.read_json(output / run.STARTED)
         changed = list(differences(before, started))
         if changed:
+            more = f"; and {len(changed) - 6} more" if len(changed) > 6 else ""
             raise ArtifactError(
-                "this folder holds an unfinished run of another kind", where=str(output), why="; ".join(changed[:6]) + ("; ..." if len(changed) > 6 else ""),
+                "this folder holds an unfinished run of another kind", where=str(output), why="; ".join(changed[:6]) + more,
                 fix="go on with the same recipe and data, or choose another --output",
             )  # fmt: skip
         return
     foreign = [p.name for p in output.iterdir() if p.name != ".lock" and not p.name.endswith(".tmp") and p.name != run.RECIPE]
     if foreign:
-        raise ArtifactError("the output folder is not empty", where=str(output), why=f"it holds {foreign[0]!r}", fix="choose another --output")
+        raise ArtifactError(
+            "the output folder is not empty", where=str(output), why=f"it holds {foreign[0]!r}", fix="choose another --output"
+        )
     run.write_file(output / run.RECIPE, recipe.to_yaml())
     run.write_json(output / run.STARTED, started)
 

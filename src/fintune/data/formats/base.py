@@ -90,7 +90,9 @@ class ReadOptions:
     on_bad: Literal["stop", "skip"] = field(
         default="stop", metadata=_option("--skip-bad", "leave out rows that cannot be read, and list them")
     )
-    split: str | None = field(default=None, metadata=_option("--hub-split", "split of a folder or a hub data set; train where there is one"))
+    split: str | None = field(
+        default=None, metadata=_option("--hub-split", "split of a folder or a hub data set; train where there is one")
+    )
     limit: int | None = field(default=None, metadata=_option("--limit", "read at most so many examples"))
     rename: Mapping[str, str] = field(
         default_factory=_no_renames, metadata=_option("--rename", "OLD=NEW: give a label of the data the name the task uses")

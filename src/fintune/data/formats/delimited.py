@@ -96,10 +96,10 @@ def _cut(number: int, text: str, delimiter: str, source: _Lines) -> list[str]:
         if text.startswith(QUOTE, at):
             cell, number_now, text, at = _quoted(number, text, at, source)
             if at < len(text) and text[at] != delimiter:
+                here = f"{source.name}:{number}" + (f":{at + 1}" if number_now == number else "")
                 raise _RowError(DataError(
-                    f"{text[at]!r} after a closing quote", where=f"{source.name}:{number_now}:{at + 1}",
-                    why=f"the row starts on line {number}" if number_now != number else "",
-                    fix='double the quotes inside a cell: "say ""yes"""'))  # fmt: skip
+                    f"{text[at]!r} after a closing quote", where=here, why="" if number_now == number else f"on line {number_now}",
+                    fix='double the quotes inside a cell: "say ""yes""", and close the cell on the line it ends'))  # fmt: skip
             cells.append(cell)
         else:
             end = text.find(delimiter, at)

@@ -1,0 +1,90 @@
+"""Whether the labels of the data are those of the task, and whether there are enough of each to learn and to score."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+
+from fintune.data.checks.base import Context, finding, listing, many
+from fintune.errors import nearest
+from fintune.records import Example, Finding
+
+NAMED = 20  # labels that get a finding of their own
+
+
+def labels_of(example: Example, kind: str) -> list[str]:
+    """The labels of an example, once for each mention; empty for a kind without labels."""
+    if kind == "label":
+        return [] if example.label is None else [example.label]
+    if kind == "spans":
+        return [span.label for span in example.spans or ()] + [label for label, _ in example.unaligned]
+    return []
+
+
+def _mentions(examples: Iterable[Example], kind: str) -> Counter[str]:
+    return Counter(label for example in examples for label in labels_of(example, kind))
+
+
+def _with(context: Context, labels: set[str], examples: Sequence[Example]) -> list[Example]:
+    return [example for example in examples if not labels.isdisjoint(labels_of(example, context.kind))]
+
+
+def like(label: str, known: Sequence[str]) -> str:
+    """The known label that is most likely meant: other case, a beginning (PER, LOC), a similar spelling; "" where none is."""
+    folded = {name.casefold(): name for name in known}
+    asked = label.casefold()
+    begin = [name for fold, name in folded.items() if asked and (fold.startswith(asked) or asked.startswith(fold))]
+    if asked in folded or len(begin) == 1:
+        return folded.get(asked) or begin[0]
+    return folded.get(nearest(asked, folded), "")
+
+
+def unknown(context: Context) -> Iterator[Finding]:
+    """A label is not in the task's set."""
+    if context.labels is None:
+        return
+    counts = _mentions(context.examples, context.kind)
+    names = sorted(counts.keys() - set(context.labels), key=lambda name: (-counts[name], name))
+    for name in names[:NAMED]:
+        match = like(name, context.labels)
+        options = f"one of {', '.join(context.labels[:NAMED])}"
+        yield finding("D401", f"label {name!r} ({many(counts[name], 'time')}) is not in the task's set", _with(context, {name}, context.examples),
+                      fix=f"give --rename {name}={match}" if match else f"give --rename {name}=LABEL with {options}, or add it to the task")  # fmt: skip
+    if rest := names[NAMED:]:
+        yield finding("D401", f"{many(len(rest), 'more label')} not in the task's set: {listing(rest)}", _with(context, set(rest), context.examples),
+                      fix="check that data and task belong together")  # fmt: skip
+
+
+def rare(context: Context) -> Iterator[Finding]:
+    """A label has too few mentions in the training split to be learnt."""
+    counts = _mentions(context.training, context.kind)
+    known = counts.keys() if context.labels is None else counts.keys() & set(context.labels)
+    names = sorted((name for name in known if counts[name] < context.limits.support), key=lambda name: (counts[name], name))
+    if names:
+        shown = listing([f"{name} {counts[name]}" for name in names])
+        yield finding("D402", f"{many(len(names), 'label')} with fewer than {context.limits.support} mentions to learn from: {shown}",
+                      _with(context, set(names), context.training), fix="annotate more examples with them, or rename them to a wider label")  # fmt: skip
+
+
+def unused(context: Context) -> Iterator[Finding]:
+    """A label of the task's set, or of another split, never occurs in the training split."""
+    seen = _mentions(context.training, context.kind)
+    wanted = _mentions(context.examples, context.kind) if context.labels is None else dict.fromkeys(context.labels)
+    missing = [name for name in wanted if name not in seen]
+    if missing and context.kind != "answer" and context.training:
+        yield finding("D403", f"{many(len(missing), 'label')} without an example to learn from: {listing(missing)}",
+                      _with(context, set(missing), context.examples), fix="annotate examples with them, or take them out of the task")  # fmt: skip
+
+
+def majority(context: Context) -> Iterator[Finding]:
+    """The share of the most frequent label: the accuracy of a model that has learnt nothing."""
+    shares, concerned = [], 0
+    for name, examples in context.splits.items():
+        counts = _mentions(examples, context.kind)
+        if context.kind == "label" and counts:
+            label, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
+            shares.append(f"{count / counts.total():.1%} of {name} ({label})")
+            concerned += count
+    if shares:
+        yield finding("D404", f"always giving the most frequent label is right in {', '.join(shares)}", [], count=concerned,
+                      fix="compare accuracies with this floor, and report macro-F1 beside them")  # fmt: skip

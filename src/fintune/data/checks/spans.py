@@ -1,0 +1,178 @@
+"""Whether spans and answers lie where they say, and are cut as a reader would cut them.
+
+Offsets count Unicode code points of the text. Where they do not fit, the finding says what they fit instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from fintune.data.checks.base import Context, finding, many, quoted
+from fintune.records import Answer, Example, Finding, Span
+
+QUOTES = "\"'`´‘’‚“”„«»‹›「」『』"
+OPENING, CLOSING = "([{<（［｛", ")]}>）］｝"
+STOPS = ",;:?、。，；：？"
+
+# Words that are written with a period; months and courtesy titles too, as they end or begin names and dates.
+ABBREVIATIONS = frozenset(
+    "inc corp co cos ltd llc llp lp plc bros assn dept div est jr sr mr mrs ms dr prof hon gen gov sen rep st ave blvd no nos vs etc "
+    "al approx ca jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun mt ft sq intl natl "
+    "mfg bancorp ind inds cie gmbh bhd sdn pty pte pvt oy mil bil mln bln tn avg yr yrs qtr hr hrs min lb lbs oz bbl kg km cf incl ext "
+    "u.s u.k a.m p.m".split()
+)
+_LAST_WORD = re.compile(r"[\w.&]*\w(?=\.$)")
+
+# What offsets may count instead of code points from zero up to an exclusive end.
+READINGS: dict[str, Callable[[str, int, int], str]] = {
+    "the end is inclusive": lambda text, start, end: text[start : end + 1],
+    "they count from one": lambda text, start, end: text[max(start - 1, 0) : max(end - 1, 0)],
+    "they count from one and the end is inclusive": lambda text, start, end: text[max(start - 1, 0) : end],
+    "they count UTF-8 bytes": lambda text, start, end: text.encode("utf-8", "replace")[start:end].decode("utf-8", "replace"),
+    "they count UTF-16 units": lambda text, start, end: (
+        text.encode("utf-16-le", "surrogatepass")[2 * start : 2 * end].decode("utf-16-le", "replace")
+    ),
+}
+
+
+def _pairs(context: Context) -> Iterator[tuple[Example, Span]]:
+    return ((example, span) for example in context.examples for span in example.spans or ())
+
+
+def _fits(example: Example, span: Span) -> bool:
+    return 0 <= span.start < span.end <= len(example.text)
+
+
+def _unique(pairs: list[tuple[Example, Span]]) -> list[Example]:
+    """The examples of these pairs, each once, in order."""
+    return list({id(example): example for example, _ in pairs}.values())
+
+
+def outside(context: Context) -> Iterator[Finding]:
+    """A span is empty, begins before the text or ends after it."""
+    bad = [(example, span) for example, span in _pairs(context) if not _fits(example, span)]
+    if bad:
+        example, span = bad[0]
+        yield finding("D301", f"{many(len(bad), 'span')} outside the text or empty, such as [{span.start}, {span.end}) of "
+                      f"{many(len(example.text), 'character')}", _unique(bad), fix=_offset_fix(bad))  # fmt: skip
+
+
+def other_surface(context: Context) -> Iterator[Finding]:
+    """The surface that a span names is not what stands at its offsets."""
+    bad = [
+        (example, span)
+        for example, span in _pairs(context)
+        if span.text and example.text[span.start : span.end] != span.text and _fits(example, span)
+    ]
+    if bad:
+        example, span = bad[0]
+        yield finding("D302", f"{many(len(bad), 'span')} whose offsets give another text, such as "
+                      f"{quoted(example.text[span.start : span.end])} for {quoted(span.text)}", _unique(bad), fix=_offset_fix(bad))  # fmt: skip
+
+
+def _offset_fix(bad: list[tuple[Example, Span]]) -> str:
+    """Names the reading of the offsets that explains most of the spans, if it explains the better part of them."""
+    named = [(example.text, span) for example, span in bad if span.text]
+    explained = Counter({
+        reading: sum(slice_(text, span.start, span.end) == span.text for text, span in named) for reading, slice_ in READINGS.items()
+    })  # fmt: skip
+    if explained and named:
+        reading, count = explained.most_common(1)[0]
+        if 2 * count > len(named):
+            return f"it seems that {reading}: give offsets in Unicode code points from zero, the end exclusive"
+    return "give offsets in Unicode code points from zero, the end exclusive"
+
+
+def overlapping(context: Context) -> Iterator[Finding]:
+    """Two spans of an example share characters, which a tag for each word cannot express."""
+    bad = []
+    for example in context.examples:
+        spans = sorted(example.spans or ())
+        furthest = None
+        for span in spans:
+            if furthest is not None and span.start < furthest.end:
+                bad.append((example, furthest, span))
+                break
+            furthest = span
+    if bad:
+        example, one, other = bad[0]
+        yield finding("D303", f"{many(len(bad), 'example')} with overlapping spans, such as {_shown(example, one)} and "
+                      f"{_shown(example, other)}", [example for example, _, _ in bad],
+                      fix="keep the longer of the two, or choose a head that writes text")  # fmt: skip
+
+
+def _shown(example: Example, span: Span) -> str:
+    return f"{span.label} {quoted(example.text[max(span.start, 0) : max(span.end, 0)])}"
+
+
+def edges(context: Context) -> Iterator[Finding]:
+    """A span begins or ends with a blank, a quote or punctuation that is no part of a name."""
+    bad = []
+    for example, span in _pairs(context):
+        surface = example.text[span.start : span.end] if _fits(example, span) else ""
+        if surface and not (surface[0].isalnum() and surface[-1].isalnum()) and ragged(surface):
+            bad.append((example, span))
+    if bad:
+        example, span = bad[0]
+        yield finding("D304", f"{many(len(bad), 'span')} with blanks or punctuation at an edge, such as {_shown(example, span)}",
+                      _unique(bad), fix="move the offsets to the first and last character of the name")  # fmt: skip
+
+
+def ragged(surface: str) -> bool:
+    """Whether a surface should be cut: a blank, quote, comma or lone bracket at an edge, or a period that ends a sentence.
+
+    A closing bracket at the end, the period of an abbreviation, an exclamation mark (Yahoo!), a sign, a currency and an
+    inch mark after a number are parts of the surface.
+    """
+    first, last = surface[0], surface[-1]
+    if first.isspace() or last.isspace() or first in STOPS + CLOSING or last in STOPS + OPENING:
+        return True
+    if first in QUOTES and not (len(surface) > 1 and surface[1].isdecimal()):  # '90s
+        return True
+    if last in QUOTES and not (len(surface) > 1 and surface[-2].isdecimal() and not any(c in QUOTES for c in surface[:-1])):  # 15"
+        return True
+    if first in OPENING and CLOSING[OPENING.index(first)] not in surface:
+        return True
+    if first == "." and not surface[1:2].isalnum():
+        return True
+    return last == "." and not _is_abbreviation(surface)
+
+
+def _is_abbreviation(surface: str) -> bool:
+    """Whether the period at the end belongs to the word before it: initials, words with periods inside, known ones."""
+    match = _LAST_WORD.search(surface)
+    if match is None:
+        return False
+    word = match.group()
+    parts = word.split(".")
+    return word.casefold() in ABBREVIATIONS or all(len(part) <= 2 and part.isalpha() for part in parts) and (len(parts) > 1 or len(word) == 1)
+
+
+def unaligned(context: Context) -> Iterator[Finding]:
+    """A listed surface occurs nowhere in the text, so that it has no offsets and cannot be learnt as a span."""
+    bad = [example for example in context.examples if example.unaligned]
+    if bad:
+        label, surface = bad[0].unaligned[0]
+        total = sum(len(example.unaligned) for example in bad)
+        yield finding("D305", f"{many(total, 'listed surface')} of {many(len(bad), 'example')} not found in the text, "
+                      f"such as {label} {quoted(surface)}", bad, fix="write the surfaces exactly as in the text, once for each mention")  # fmt: skip
+
+
+def answers(context: Context) -> Iterator[Finding]:
+    """The text of an answer is not what stands at its start, or it is empty."""
+    bad: list[tuple[Example, Span]] = []
+    for example in context.examples:
+        answer = example.answer
+        if answer is not None and not _answered(example.text, answer):
+            bad.append((example, Span(answer.start, answer.start + len(answer.text), "", answer.text)))
+    if bad:
+        example, span = bad[0]
+        found = example.text[max(span.start, 0) : max(span.end, 0)]
+        yield finding("D306", f"{many(len(bad), 'answer')} that do not stand at their start, such as {quoted(span.text)} where the text has "
+                      f"{quoted(found)}", _unique(bad), fix=_offset_fix(bad))  # fmt: skip
+
+
+def _answered(text: str, answer: Answer) -> bool:
+    return bool(answer.text) and answer.start >= 0 and text.startswith(answer.text, answer.start)
