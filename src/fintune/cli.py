@@ -16,7 +16,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 
 from fintune import __version__
@@ -420,13 +419,14 @@ def main() -> NoReturn:
         sys.exit(status if isinstance(status, int) else 0)
     except FintuneError as error:
         _fail(str(error), error.exit_status, error.record() if wants_json else None)
-    except click.UsageError as error:
-        hint = f"; see '{error.ctx.command_path} --help'" if error.ctx else ""
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        hint = f"; see '{context.command_path} --help'" if context else ""
         message = " ".join(error.format_message().split())
-        _fail(message + hint, 2, UsageError(message).record() if wants_json else None)
-    except click.exceptions.Exit as leaving:
+        _fail(message + hint, error.exit_code, UsageError(message).record() if wants_json else None)
+    except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted", 130, None)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone

@@ -16,7 +16,7 @@ from fintune.metrics.spans import SpanPair, count, f1, macro, micro, precision, 
 from fintune.records import Span
 
 LABELS = ("A", "B", "C")
-ORACLES = Path(os.environ.get("FINTUNE_DATA", "/work/shared/data")) / "oracles"
+ORACLES = Path(os.environ.get("FINTUNE_DATA", "../shared/data")) / "oracles"
 
 
 @st.composite

@@ -22,7 +22,7 @@ from fintune.tasks.base import documents_of, load_task
 from fintune.tasks.spans import SpansTask
 from fintune.text.align import align
 
-DATA = Path(os.environ.get("FINTUNE_DATA", "/work/shared/data")) / "ner"
+DATA = Path(os.environ.get("FINTUNE_DATA", "../shared/data")) / "ner"
 TASK = load_task("finance-ner-7")
 PLAN = Bootstrap(replicates=50)
 NOTHING = "{'Company': None, 'Date': None, 'Location': None, 'Money': None, 'Person': None, 'Product': None, 'Quantity': None}"

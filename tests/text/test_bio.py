@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from fintune.text.bio import TagError, TokenSpan, breaks, decode, encode, split_tag
 
-SCHEMES = ["bio", "iob", "io", "bioes"]
+SCHEMES = ["BIO", "IOB", "IO", "BIOES"]
 
 
 @st.composite
@@ -53,7 +53,7 @@ def conlleval(tags):
 def test_round_trip(scheme, drawn):
     spans, length = drawn
     tags = encode(spans, length, scheme)
-    expected = melted(spans) if scheme == "io" else spans
+    expected = melted(spans) if scheme == "IO" else spans
     assert len(tags) == length
     assert decode(tags, scheme) == decode(tags) == expected
     assert breaks(tags, scheme) == []
@@ -84,13 +84,13 @@ def test_a_sequence_without_breaks_is_what_encode_writes(tags):
 @pytest.mark.parametrize(
     ("scheme", "tags", "at", "says"),
     [
-        ("bio", ["O", "I-PER"], 1, "B-PER is missing before it"),
-        ("bio", ["B-LOC", "I-PER"], 1, "continues nothing"),
-        ("iob", ["O", "B-PER"], 1, "separates nothing"),
-        ("bioes", ["B-PER", "O"], 0, "never ended"),
-        ("bioes", ["O", "E-PER"], 1, "continues nothing"),
-        ("bioes", ["S-PER", "I-PER", "E-PER"], 1, "continues nothing"),
-        ("bioes", ["B-PER", "I-PER"], 1, "never ended"),
+        ("BIO", ["O", "I-PER"], 1, "B-PER is missing before it"),
+        ("BIO", ["B-LOC", "I-PER"], 1, "continues nothing"),
+        ("IOB", ["O", "B-PER"], 1, "separates nothing"),
+        ("BIOES", ["B-PER", "O"], 0, "never ended"),
+        ("BIOES", ["O", "E-PER"], 1, "continues nothing"),
+        ("BIOES", ["S-PER", "I-PER", "E-PER"], 1, "continues nothing"),
+        ("BIOES", ["B-PER", "I-PER"], 1, "never ended"),
     ],
 )
 def test_breaks_are_named(scheme, tags, at, says):
@@ -108,10 +108,10 @@ def test_breaks_are_named(scheme, tags, at, says):
         ("auto", "o", "unknown tag"),
         ("auto", "B-", "has no label"),
         ("auto", "I", "has no label"),
-        ("io", "I", "has no label"),
-        ("bio", "E-PER", "not of the scheme bio"),
-        ("iob", "S-PER", "not of the scheme iob"),
-        ("io", "B-PER", "not of the scheme io"),
+        ("IO", "I", "has no label"),
+        ("BIO", "E-PER", "not of the scheme BIO"),
+        ("IOB", "S-PER", "not of the scheme IOB"),
+        ("IO", "B-PER", "not of the scheme IO"),
     ],
 )
 def test_unknown_tags_are_refused_never_taken_for_outside(scheme, tag, says):
@@ -121,11 +121,11 @@ def test_unknown_tags_are_refused_never_taken_for_outside(scheme, tag, says):
 
 
 def test_bare_labels_are_io_tags():
-    assert split_tag("PER", "io") == ("I", "PER")
-    assert decode(["PER", "PER", "O", "LOC"], "io") == [(0, 2, "PER"), (3, 4, "LOC")]
+    assert split_tag("PER", "IO") == ("I", "PER")
+    assert decode(["PER", "PER", "O", "LOC"], "IO") == [(0, 2, "PER"), (3, 4, "LOC")]
 
 
 @pytest.mark.parametrize("spans", [[(0, 2, "A"), (1, 3, "A")], [(1, 1, "A")], [(2, 4, "A")], [(-1, 1, "A")]])
 def test_encode_refuses_spans_that_do_not_fit(spans):
     with pytest.raises(ValueError, match="overlaps, is empty or leaves"):
-        encode([TokenSpan(*span) for span in spans], 3, "bio")
+        encode([TokenSpan(*span) for span in spans], 3, "BIO")

@@ -21,7 +21,7 @@ from fintune.data.formats.base import STDIN, ReadOptions, Rejected, Row, Source
 from fintune.data.formats.detect import detect
 from fintune.data.formats.hub import ENDINGS
 from fintune.data.formats.opening import missing
-from fintune.errors import DataError, UsageError
+from fintune.errors import DataError
 from fintune.records import Example, Kind
 
 BUNDLED = "bundled"
@@ -136,8 +136,6 @@ def _names_file(path: Path) -> bool:
 
 def _collected(source: object, format_name: str, rows: Iterator[Row], options: ReadOptions) -> Loaded:
     """Takes rows up to the limit; stops at the first bad one unless they are to be skipped."""
-    if options.limit is not None and options.limit < 1:
-        raise UsageError(f"limit {options.limit}", where="--limit", fix="give a number of at least 1")
     examples: list[Example] = []
     rejected: list[DataError] = []
     for row in rows:

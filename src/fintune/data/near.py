@@ -256,7 +256,7 @@ class _Pairs:
     found: set[Pair] = field(default_factory=set)
 
     def wants(self, one: Ints, other: Ints) -> Mask:
-        return np.ones(one.size, np.bool_) if self.sets is None else self.sets[one] != self.sets[other]
+        return np.ones(one.size, np.bool_) if self.sets is None else np.not_equal(self.sets[one], self.sets[other])
 
     def live(self, starts: Ints, texts: Ints) -> Mask:
         return np.ones(starts.size, np.bool_)
@@ -271,11 +271,11 @@ class _Groups:
     firsts: Ints
 
     def wants(self, one: Ints, other: Ints) -> Mask:
-        return self.firsts[one] != self.firsts[other]
+        return np.not_equal(self.firsts[one], self.firsts[other])
 
     def live(self, starts: Ints, texts: Ints) -> Mask:
         firsts = self.firsts[texts]
-        return np.minimum.reduceat(firsts, starts) != np.maximum.reduceat(firsts, starts)
+        return np.not_equal(np.minimum.reduceat(firsts, starts), np.maximum.reduceat(firsts, starts))
 
     def take(self, one: Ints, other: Ints, similarity: NDArray[np.float64]) -> None:
         for pair in zip(one.tolist(), other.tolist(), strict=True):
@@ -297,7 +297,8 @@ class _Elsewhere:
         sets = self.sets[texts]
         lowest = np.minimum.reduceat(sets, starts)
         open_ = (self.twin[texts] < 0) & (sets > np.repeat(lowest, np.diff(starts, append=texts.size)))
-        return np.logical_or.reduceat(open_, starts)
+        live: Mask = np.logical_or.reduceat(open_, starts)
+        return live
 
     def take(self, one: Ints, other: Ints, similarity: NDArray[np.float64]) -> None:
         swap = self.sets[one] > self.sets[other]

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-Scheme = Literal["bio", "iob", "io", "bioes"]
-SchemeChoice = Literal["auto", "bio", "iob", "io", "bioes"]
+Scheme = Literal["BIO", "IOB", "IO", "BIOES"]
+SchemeChoice = Literal["auto", "BIO", "IOB", "IO", "BIOES"]
 
 OUTSIDE = "O"
 # `auto` reads every prefix: the lenient rule gives the right spans for all four schemes alike.
-PREFIXES: dict[SchemeChoice, str] = {"auto": "BIES", "bio": "BI", "iob": "BI", "io": "I", "bioes": "BIES"}
+PREFIXES: dict[SchemeChoice, str] = {"auto": "BIES", "BIO": "BI", "IOB": "BI", "IO": "I", "BIOES": "BIES"}
 
 
 class TokenSpan(NamedTuple):
@@ -42,7 +42,7 @@ class TagError(ValueError):
 
 
 def split_tag(tag: str, scheme: SchemeChoice = "auto") -> tuple[str, str]:
-    """Prefix and label of a tag, `("O", "")` for outside. Under `io` a bare label such as `PER` counts as `I-PER`.
+    """Prefix and label of a tag, `("O", "")` for outside. Under `IO` a bare label such as `PER` counts as `I-PER`.
 
     Raises:
         ValueError: no prefix of the scheme, or no label after it.
@@ -56,7 +56,7 @@ def split_tag(tag: str, scheme: SchemeChoice = "auto") -> tuple[str, str]:
         if dash and prefix not in PREFIXES[scheme]:
             raise ValueError(f"tag {tag!r} is not of the scheme {scheme}")
         return prefix, label
-    if scheme == "io" and tag.strip():
+    if scheme == "IO" and tag.strip():
         return "I", tag
     raise ValueError(f"unknown tag {tag!r}")
 
@@ -83,7 +83,7 @@ def decode(tags: Sequence[str], scheme: SchemeChoice = "auto") -> list[TokenSpan
 
 
 def encode(spans: Iterable[TokenSpan], length: int, scheme: Scheme) -> list[str]:
-    """Tags of `length` tokens. Under `io`, neighbours with one label melt into one span: the scheme cannot part them.
+    """Tags of `length` tokens. Under `IO`, neighbours with one label melt into one span: the scheme cannot part them.
 
     Raises:
         ValueError: spans that overlap, are empty or reach beyond the tokens.
@@ -132,13 +132,13 @@ def _tags(span: TokenSpan, scheme: Scheme, touches: bool) -> list[str]:
     """The tags of one span; `touches` says that a span of the same label ends where it starts."""
     size = span.end - span.start
     match scheme:
-        case "io":
+        case "IO":
             prefixes = "I" * size
-        case "iob":
+        case "IOB":
             prefixes = ("B" if touches else "I") + "I" * (size - 1)
-        case "bio":
+        case "BIO":
             prefixes = "B" + "I" * (size - 1)
-        case "bioes":
+        case "BIOES":
             prefixes = "S" if size == 1 else "B" + "I" * (size - 2) + "E"
     return [f"{prefix}-{span.label}" for prefix in prefixes]
 
@@ -146,12 +146,12 @@ def _tags(span: TokenSpan, scheme: Scheme, touches: bool) -> list[str]:
 def _break(scheme: Scheme, before: tuple[str, str], here: tuple[str, str], after: tuple[str, str]) -> str:
     """Why `here` may not stand between its neighbours, or ""."""
     prefix, label = here
-    goes_on = before[1] == label and before[0] in ("BI" if scheme == "bioes" else "BIES")
-    if scheme == "iob" and prefix == "B" and not goes_on:
+    goes_on = before[1] == label and before[0] in ("BI" if scheme == "BIOES" else "BIES")
+    if scheme == "IOB" and prefix == "B" and not goes_on:
         return f"B-{label} separates nothing: no span of {label} ends before it"
-    if scheme == "bio" and prefix == "I" and not goes_on:
+    if scheme == "BIO" and prefix == "I" and not goes_on:
         return f"I-{label} continues nothing: B-{label} is missing before it"
-    if scheme == "bioes":
+    if scheme == "BIOES":
         if prefix in ("I", "E") and not goes_on:
             return f"{prefix}-{label} continues nothing: B-{label} is missing before it"
         if prefix in ("B", "I") and after not in (("I", label), ("E", label)):

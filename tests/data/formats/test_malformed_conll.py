@@ -19,10 +19,10 @@ BAD_SENTENCES = [  # lines 4 and following; the second item is the line of the f
     ("Acme NNP B-\n", 4, "tag 'B-' has no label", {}),
     ("Acme NNP B\n", 4, "tag 'B' has no label", {}),
     ("Acme NNP I\n", 4, "tag 'I' has no label", {}),
-    ("up RB O\nAcme NNP I-ORG\n", 5, "B-ORG is missing before it", {"scheme": "bio"}),
-    ("Acme NNP B-ORG\nInc NNP I-PER\n", 5, "B-PER is missing before it", {"scheme": "bio"}),
-    ("Acme NNP E-ORG\n", 4, "not of the scheme bio", {"scheme": "bio"}),
-    ("Acme NNP S-ORG\n", 4, "not of the scheme bio", {"scheme": "bio"}),
+    ("up RB O\nAcme NNP I-ORG\n", 5, "B-ORG is missing before it", {"scheme": "BIO"}),
+    ("Acme NNP B-ORG\nInc NNP I-PER\n", 5, "B-PER is missing before it", {"scheme": "BIO"}),
+    ("Acme NNP E-ORG\n", 4, "not of the scheme BIO", {"scheme": "BIO"}),
+    ("Acme NNP S-ORG\n", 4, "not of the scheme BIO", {"scheme": "BIO"}),
     ("Acme \0 O\n", 4, "NUL character", {}),
 ]
 
@@ -37,9 +37,9 @@ def test_a_bad_sentence_is_named_and_may_be_skipped(refused, skipped, bad, line,
 
 
 BAD_FILES = [
-    (FIRST, 1, "B-ORG separates nothing", {"scheme": "iob"}),
-    (FIRST, 1, "not of the scheme io", {"scheme": "io"}),
-    (FIRST, 1, "never ended by E-ORG", {"scheme": "bioes"}),
+    (FIRST, 1, "B-ORG separates nothing", {"scheme": "IOB"}),
+    (FIRST, 1, "not of the scheme IO", {"scheme": "IO"}),
+    (FIRST, 1, "never ended by E-ORG", {"scheme": "BIOES"}),
     (FIRST, 1, "no column 3: the line has 3", {"tag_column": "3", "format": "conll"}),
     (FIRST, 1, "no column -4", {"token_column": "-4"}),
     (FIRST, 1, "the same column", {"tag_column": "0", "format": "conll"}),

@@ -1,7 +1,7 @@
 """The checks of `fintune check`, one small function a finding. A new check is a function and a line in both tables.
 
 A code is a family and a number, and never changes its meaning: D1 identity, D2 duplicates, D3 spans and answers,
-D4 labels, D5 length, D6 leaks, D7 characters.
+D4 labels, D5 length, D6 leaks, D7 characters; S1 is what `fintune.data.split` could not honour.
 """
 
 from __future__ import annotations
@@ -65,4 +65,11 @@ SEVERITIES: dict[str, Severity] = {
     "D602": "error",
     "D603": "error",
     "D701": "info",
+    "S101": "warning",
+    "S102": "warning",
+    "S103": "warning",
+    "S104": "info",
+    "S105": "info",
+    "S106": "warning",
+    "S107": "warning",
 }

@@ -32,9 +32,9 @@ def odd(context: Context) -> Iterator[Finding]:
             counts.update(_ODD.findall(example.text))
     if bad:
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-        shown = listing([f"{_name(character)} {count:,} times" for character, count in ordered])
-        yield finding("D701", f"{many(len(bad), 'example')} with invisible or broken characters: {shown}", bad,
-                      fix="clean the texts, unless they must be read as they are; offsets change with them")  # fmt: skip
+        shown = listing([f"{_name(character)} ({count:,})" for character, count in ordered])
+        message = f"{many(len(bad), 'example')} with invisible or broken characters: {shown}"
+        yield finding("D701", message, bad, fix="clean the texts, unless they must be read as they are; offsets change with them")
 
 
 def _name(character: str) -> str:

@@ -27,8 +27,11 @@ def exact_inside(context: Context) -> Iterator[Finding]:
                 repeats.append((example, first[key]))
         if repeats:
             example, original = repeats[0]
-            yield finding("D201", f"{many(len(repeats), 'example')} of {name} with the text of an earlier one, such as {place(original)}",
-                          [repeat for repeat, _ in repeats], fix="delete the repeats; D205 tells where they are annotated differently")  # fmt: skip
+            message = (
+                f"{many(len(repeats), 'example')} of {name} with the text of an earlier one, such as {place(example)} of {place(original)}"
+            )
+            fix = "delete the repeats; D205 tells where they are annotated differently"
+            yield finding("D201", message, [repeat for repeat, _ in repeats], fix=fix)
 
 
 def exact_across(context: Context) -> Iterator[Finding]:
@@ -39,8 +42,12 @@ def exact_across(context: Context) -> Iterator[Finding]:
             known = context.texts[earlier]
             leaked = [(example, known[text]) for example in context.splits[later] if (text := normalise(example.text)) in known]
             if leaked:
-                yield finding("D202", f"{many(len(leaked), 'example')} of {later} with a text of {earlier}, such as {place(leaked[0][1])}",
-                              [example for example, _ in leaked], fix=f"delete them from {earlier}, or split anew: copies are kept together")  # fmt: skip
+                example, original = leaked[0]
+                message = (
+                    f"{many(len(leaked), 'example')} of {later} with a text of {earlier}, such as {place(example)} of {place(original)}"
+                )
+                fix = f"delete them from {earlier}, or split anew: copies are kept together"
+                yield finding("D202", message, [example for example, _ in leaked], fix=fix)
 
 
 def near_inside(context: Context) -> Iterator[Finding]:
@@ -54,9 +61,11 @@ def near_inside(context: Context) -> Iterator[Finding]:
     for number, name in enumerate(context.splits):
         if groups[number]:
             concerned = [context.places[member][1] for members in groups[number] for member in members]
-            yield finding("D203", f"{many(len(concerned), 'text')} of {name} in {many(len(groups[number]), 'group')} of near duplicates, "
-                          f"such as {place(concerned[0])} and {place(concerned[1])}", concerned,
-                          fix="keep one of each group, or see that groups stay in one split")  # fmt: skip
+            message = (
+                f"{many(len(concerned), 'text')} of {name} in {many(len(groups[number]), 'group')} of near duplicates, "
+                f"such as {place(concerned[0])} and {place(concerned[1])}"
+            )
+            yield finding("D203", message, concerned, fix="keep one of each group, or see that groups stay in one split")
 
 
 def near_across(context: Context) -> Iterator[Finding]:
@@ -69,9 +78,11 @@ def near_across(context: Context) -> Iterator[Finding]:
         leaked = [(example, twin) for at, example, twin in pairs if at == number and normalise(example.text) not in exact]
         if leaked:
             example, twin = leaked[0]
-            yield finding("D204", f"{many(len(leaked), 'text')} of {later} with near duplicates in earlier splits, "
-                          f"such as {place(example)} of {place(twin)}", [example for example, _ in leaked],
-                          fix="delete them, or split anew: near duplicates are kept together")  # fmt: skip
+            message = (
+                f"{many(len(leaked), 'text')} of {later} with near duplicates in earlier splits, such as {place(example)} of {place(twin)}"
+            )
+            fix = "delete them, or split anew: near duplicates are kept together"
+            yield finding("D204", message, [example for example, _ in leaked], fix=fix)
 
 
 def gold_of(example: Example, kind: Kind) -> Gold | None:
@@ -99,9 +110,10 @@ def conflicting(context: Context) -> Iterator[Finding]:
         if len(examples) > 1 and len({gold for example in examples if (gold := gold_of(example, context.kind)) is not None}) > 1:
             bad.append(examples)
     if bad:
-        yield finding("D205", f"{many(len(bad), 'text')} annotated in more than one way, such as {_difference(bad[0], context.kind)} at "
-                      f"{listing([place(example) for example in bad[0]])}", [example for examples in bad for example in examples],
-                      fix="decide which annotation is right, and delete the copies")  # fmt: skip
+        places = listing([place(example) for example in bad[0]])
+        message = f"{many(len(bad), 'text')} annotated in more than one way, such as {_difference(bad[0], context.kind)} at {places}"
+        concerned = [example for examples in bad for example in examples]
+        yield finding("D205", message, concerned, fix="decide which annotation is right, and delete the copies")
 
 
 def _difference(examples: list[Example], kind: Kind) -> str:
@@ -127,5 +139,5 @@ def documents_across(context: Context) -> Iterator[Finding]:
                 shared |= foreign
     if bad:
         what, key = min(shared)
-        yield finding("D206", f"{many(len(bad), 'example')} of documents or groups of an earlier split, such as {what} {quoted(key)}", bad,
-                      fix="split by group")  # fmt: skip
+        message = f"{many(len(bad), 'example')} of documents or groups of an earlier split, such as {what} {quoted(key)}"
+        yield finding("D206", message, bad, fix="split by group")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from fintune.data.checks.base import Context, finding, listing, many
+from fintune.data.checks.base import Context, finding, listing, many, quoted
 from fintune.errors import nearest
 from fintune.records import Example, Finding
 
@@ -47,12 +47,13 @@ def unknown(context: Context) -> Iterator[Finding]:
     names = sorted(counts.keys() - set(context.labels), key=lambda name: (-counts[name], name))
     for name in names[:NAMED]:
         match = like(name, context.labels)
-        options = f"one of {', '.join(context.labels[:NAMED])}"
-        yield finding("D401", f"label {name!r} ({many(counts[name], 'time')}) is not in the task's set", _with(context, {name}, context.examples),
-                      fix=f"give --rename {name}={match}" if match else f"give --rename {name}=LABEL with {options}, or add it to the task")  # fmt: skip
+        fix = f"give --rename {name}={match}" if match else f"give --rename {name}=NEW with one of {', '.join(context.labels[:NAMED])}"
+        message = f"label {quoted(name)} ({many(counts[name], 'time')}) is not in the task's set"
+        yield finding("D401", message, _with(context, {name}, context.examples), fix=f"{fix}, or add it to the task")
     if rest := names[NAMED:]:
-        yield finding("D401", f"{many(len(rest), 'more label')} not in the task's set: {listing(rest)}", _with(context, set(rest), context.examples),
-                      fix="check that data and task belong together")  # fmt: skip
+        message = f"{many(len(rest), 'more label')} not in the task's set: {listing(rest)}"
+        concerned = _with(context, set(rest), context.examples)
+        yield finding("D401", message, concerned, fix="check that data and task belong together")
 
 
 def rare(context: Context) -> Iterator[Finding]:
@@ -62,8 +63,9 @@ def rare(context: Context) -> Iterator[Finding]:
     names = sorted((name for name in known if counts[name] < context.limits.support), key=lambda name: (counts[name], name))
     if names:
         shown = listing([f"{name} {counts[name]}" for name in names])
-        yield finding("D402", f"{many(len(names), 'label')} with fewer than {context.limits.support} mentions to learn from: {shown}",
-                      _with(context, set(names), context.training), fix="annotate more examples with them, or rename them to a wider label")  # fmt: skip
+        message = f"{many(len(names), 'label')} with fewer than {context.limits.support} mentions to learn from: {shown}"
+        fix = "annotate more examples with them, or rename them to a wider label"
+        yield finding("D402", message, _with(context, set(names), context.training), fix=fix)
 
 
 def unused(context: Context) -> Iterator[Finding]:
@@ -72,8 +74,9 @@ def unused(context: Context) -> Iterator[Finding]:
     wanted = _mentions(context.examples, context.kind) if context.labels is None else dict.fromkeys(context.labels)
     missing = [name for name in wanted if name not in seen]
     if missing and context.kind != "answer" and context.training:
-        yield finding("D403", f"{many(len(missing), 'label')} without an example to learn from: {listing(missing)}",
-                      _with(context, set(missing), context.examples), fix="annotate examples with them, or take them out of the task")  # fmt: skip
+        message = f"{many(len(missing), 'label')} without an example to learn from: {listing(missing)}"
+        concerned = _with(context, set(missing), context.examples)
+        yield finding("D403", message, concerned, fix="annotate examples with them, or take them out of the task")
 
 
 def majority(context: Context) -> Iterator[Finding]:
@@ -86,5 +89,6 @@ def majority(context: Context) -> Iterator[Finding]:
             shares.append(f"{count / counts.total():.1%} of {name} ({label})")
             concerned += count
     if shares:
-        yield finding("D404", f"always giving the most frequent label is right in {', '.join(shares)}", [], count=concerned,
-                      fix="compare accuracies with this floor, and report macro-F1 beside them")  # fmt: skip
+        message = f"always giving the most frequent label is right in {', '.join(shares)}"
+        fix = "compare accuracies with this floor, and report macro-F1 beside them"
+        yield finding("D404", message, [], count=concerned, fix=fix)

@@ -6,17 +6,16 @@ with what chance would give, so that frequent labels and frequent words alone ra
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from fintune.data.checks.base import Context, Limits, finding, many, quoted
 from fintune.data.checks.labels import labels_of
 from fintune.data.near import words
-from fintune.records import Example, Finding
+from fintune.records import Example, Finding, Span
 
+_ROOM = 8  # characters between a label's name and its span: colon, blanks, brackets
 _TAIL = 120  # characters in which the last word of a text is looked for
-_EDGE = re.compile(r"\W+")
 
 
 def _telling(share: float, chance: float, limits: Limits) -> bool:
@@ -38,9 +37,8 @@ def answer_place(context: Context) -> Iterator[Finding]:
         if _telling(count / len(answered), chance, context.limits):
             where = f"{low} to {low + window - 1} characters from" if low else "at"
             concerned = [example for (example, _), at in zip(answered, offsets, strict=True) if low <= at < low + window]
-            yield finding("D601", f"{count / len(answered):.1%} of {many(len(answered), 'answer')} stand {where} the {edge} of the text, "
-                          f"such as {quoted(concerned[0].answer.text if concerned[0].answer else '')}", concerned,
-                          fix="take the answer out of there, or do not trust any score on this data")  # fmt: skip
+            message = f"{count / len(answered):.1%} of {many(len(answered), 'answer')} stand {where} the {edge} of the text"
+            yield finding("D601", message, concerned, fix="take the answer out of there, or do not trust any score on this data")
             return
 
 
@@ -60,41 +58,42 @@ def label_word(context: Context) -> Iterator[Finding]:
     """The name of the gold label stands in the text, mostly at the same place or beside its span."""
     if context.kind == "answer":
         return
-    annotated = [(example, set(labels_of(example, context.kind))) for example in context.examples]
-    annotated = [(example, own) for example, own in annotated if own]
-    if len(annotated) < context.limits.enough:
-        return
-    found = _beside(annotated) if context.kind == "spans" else None
-    if found is None or len(found) < context.limits.visible * len(annotated):
-        place, found = _named(annotated, context.limits)
-    else:
-        place = "beside its span"
+    annotated = [(example, own) for example in context.examples if (own := set(labels_of(example, context.kind)))]
+    fix = "take the label names out of the texts, or do not trust any score on this data"
+    for label, examples, share in _beside(annotated, context.limits):
+        yield finding("D602", f"the word {quoted(label)} stands beside spans of that label in {share:.1%} of its examples", examples, fix=fix)
+    place, found = _named(annotated, context.limits)
     if found:
-        yield finding("D602", f"the name of the label stands {place} in {len(found) / len(annotated):.1%} of "
-                      f"{many(len(annotated), 'annotated example')}", found,
-                      fix="take the label names out of the texts, or do not trust any score on this data")  # fmt: skip
+        share = f"{len(found) / len(annotated):.1%} of {many(len(annotated), 'annotated example')}"
+        yield finding("D602", f"the name of the label stands {place} in {share}", found, fix=fix)
 
 
-def _beside(annotated: Iterable[tuple[Example, set[str]]]) -> list[Example]:
-    """Examples in which the label's name stands directly before or after one of its spans."""
-    found = []
+def _beside(annotated: list[tuple[Example, set[str]]], limits: Limits) -> Iterator[tuple[str, list[Example], float]]:
+    """Labels whose name stands directly before or after one of their spans in most examples that have such spans."""
+    total = Counter(label for _, own in annotated for label in own)
+    names = {label: name for label in total if (name := words(label.replace("_", " "))) and total[label] >= limits.enough}
+    found: defaultdict[str, list[Example]] = defaultdict(list)
     for example, _ in annotated:
-        text = example.text
-        for span in example.spans or ():
-            name = span.label.casefold()
-            reach = len(name) + 8  # room for a colon, blanks and brackets
-            before = text[max(0, span.start - reach) : max(0, span.start)].casefold()
-            after = text[span.end : span.end + reach].casefold()
-            if name in before and _EDGE.sub(" ", before).rstrip().endswith(_EDGE.sub(" ", name).strip()) or (
-                name in after and _EDGE.sub(" ", after).lstrip().startswith(_EDGE.sub(" ", name).strip())
-            ):
-                found.append(example)
-                break
-    return found
+        lowered = example.text.lower() if example.spans else ""
+        named = {label for label, name in names.items() if name[0] in lowered}
+        marked = {span.label for span in example.spans or () if span.label in named and _is_beside(example.text, span, names[span.label])}
+        for label in marked:
+            found[label].append(example)
+    for label in sorted(found):
+        if len(found[label]) >= limits.visible * total[label]:
+            yield label, found[label], len(found[label]) / total[label]
+
+
+def _is_beside(text: str, span: Span, name: list[str]) -> bool:
+    reach = sum(map(len, name)) + _ROOM
+    before, after = words(text[max(0, span.start - reach) : max(0, span.start)]), words(text[max(0, span.end) : max(0, span.end) + reach])
+    return before[-len(name) :] == name or after[: len(name)] == name
 
 
 def _named(annotated: list[tuple[Example, set[str]]], limits: Limits) -> tuple[str, list[Example]]:
     """The place at which the names of own labels stand most often, and these examples; none if chance explains it."""
+    if len(annotated) < limits.enough:
+        return "", []
     gold = Counter(label for _, own in annotated for label in own)
     names = _by_first_word(gold)
     seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -158,9 +157,11 @@ def one_word_rule(context: Context) -> Iterator[Finding]:
         accuracy = len(right) / len(annotated)
         if _telling(accuracy, floor, context.limits):
             rule = f"the answer is the {which} word" if context.kind == "answer" else f"the {which} word decides"
-            yield finding("D603", f"the rule '{rule}' is right in {accuracy:.1%} of {many(len(annotated), 'example')}, "
-                          f"where always giving the most frequent one is right in {floor:.1%}", right,
-                          fix=f"look at the {which} words and take out what gives the gold away")  # fmt: skip
+            message = (
+                f"the rule '{rule}' is right in {accuracy:.1%} of {many(len(annotated), 'example')}, "
+                f"where always giving the most frequent one is right in {floor:.1%}"
+            )
+            yield finding("D603", message, right, fix=f"look at the {which} words and take out what gives the gold away")
 
 
 def _edge_word(text: str, at: int) -> str:

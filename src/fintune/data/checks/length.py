@@ -31,5 +31,6 @@ def too_long(context: Context) -> Iterator[Finding]:
     if bad:
         longest = max(size for size, _ in bad)
         measure = "tokens" if exact is not None else "tokens by estimate"
-        yield finding("D501", f"{many(len(bad), 'example')} of more than {limit:,} {measure}, the longest of {longest:,}",
-                      [example for _, example in bad], fix="split them at sentence ends, or raise the limit of the recipe")  # fmt: skip
+        message = f"{many(len(bad), 'example')} of more than {limit:,} {measure}, the longest of {longest:,}"
+        concerned = [example for _, example in bad]
+        yield finding("D501", message, concerned, fix="split them at sentence ends, or raise the limit of the recipe")

@@ -6,7 +6,6 @@ Offsets count Unicode code points of the text. Where they do not fit, the findin
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 
 from fintune.data.checks.base import Context, finding, many, quoted
@@ -16,12 +15,16 @@ QUOTES = "\"'`´‘’‚“”„«»‹›「」『』"
 OPENING, CLOSING = "([{<（［｛", ")]}>）］｝"
 STOPS = ",;:?、。，；：？"
 
-# Words that are written with a period; months and courtesy titles too, as they end or begin names and dates.
+# Words that are written with a period: company forms, titles, addresses, months, states, units.
 ABBREVIATIONS = frozenset(
-    "inc corp co cos ltd llc llp lp plc bros assn dept div est jr sr mr mrs ms dr prof hon gen gov sen rep st ave blvd no nos vs etc "
-    "al approx ca jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun mt ft sq intl natl "
-    "mfg bancorp ind inds cie gmbh bhd sdn pty pte pvt oy mil bil mln bln tn avg yr yrs qtr hr hrs min lb lbs oz bbl kg km cf incl ext "
-    "u.s u.k a.m p.m".split()
+    """
+    inc corp co cos ltd llc llp lp plc bros assn dept div est bancorp ind inds mfg intl natl cie gmbh bhd sdn pty pte pvt oy
+    jr sr mr mrs ms dr prof hon gen gov sen rep st ave blvd mt ft no nos vs etc al approx ca incl ext avg
+    jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun
+    ala ariz ark calif colo conn del fla ga ill kan ky la md mass mich minn miss mo mont neb nev okla ore pa penn tenn tex va vt
+    wash wis wisc wyo ont que alta dist
+    sq mil bil mln bln tn yr yrs qtr hr hrs min lb lbs oz bbl kg km cf u.s u.k a.m p.m
+    """.split()  # noqa: SIM905 a list of so many short strings is hard to read
 )
 _LAST_WORD = re.compile(r"[\w.&]*\w(?=\.$)")
 
@@ -31,8 +34,8 @@ READINGS: dict[str, Callable[[str, int, int], str]] = {
     "they count from one": lambda text, start, end: text[max(start - 1, 0) : max(end - 1, 0)],
     "they count from one and the end is inclusive": lambda text, start, end: text[max(start - 1, 0) : end],
     "they count UTF-8 bytes": lambda text, start, end: text.encode("utf-8", "replace")[start:end].decode("utf-8", "replace"),
-    "they count UTF-16 units": lambda text, start, end: (
-        text.encode("utf-16-le", "surrogatepass")[2 * start : 2 * end].decode("utf-16-le", "replace")
+    "they count UTF-16 units": lambda text, start, end: text.encode("utf-16-le", "surrogatepass")[2 * start : 2 * end].decode(
+        "utf-16-le", "replace"
     ),
 }
 
@@ -55,8 +58,10 @@ def outside(context: Context) -> Iterator[Finding]:
     bad = [(example, span) for example, span in _pairs(context) if not _fits(example, span)]
     if bad:
         example, span = bad[0]
-        yield finding("D301", f"{many(len(bad), 'span')} outside the text or empty, such as [{span.start}, {span.end}) of "
-                      f"{many(len(example.text), 'character')}", _unique(bad), fix=_offset_fix(bad))  # fmt: skip
+        message = (
+            f"{many(len(bad), 'span')} outside the text or empty, such as [{span.start}, {span.end}) of {len(example.text):,} characters"
+        )
+        yield finding("D301", message, _unique(bad), fix=_offset_fix(bad))
 
 
 def other_surface(context: Context) -> Iterator[Finding]:
@@ -68,20 +73,18 @@ def other_surface(context: Context) -> Iterator[Finding]:
     ]
     if bad:
         example, span = bad[0]
-        yield finding("D302", f"{many(len(bad), 'span')} whose offsets give another text, such as "
-                      f"{quoted(example.text[span.start : span.end])} for {quoted(span.text)}", _unique(bad), fix=_offset_fix(bad))  # fmt: skip
+        found = example.text[span.start : span.end]
+        message = f"{many(len(bad), 'span')} whose offsets give another text, such as {quoted(found)} for {quoted(span.text)}"
+        yield finding("D302", message, _unique(bad), fix=_offset_fix(bad))
 
 
 def _offset_fix(bad: list[tuple[Example, Span]]) -> str:
     """Names the reading of the offsets that explains most of the spans, if it explains the better part of them."""
     named = [(example.text, span) for example, span in bad if span.text]
-    explained = Counter({
-        reading: sum(slice_(text, span.start, span.end) == span.text for text, span in named) for reading, slice_ in READINGS.items()
-    })  # fmt: skip
-    if explained and named:
-        reading, count = explained.most_common(1)[0]
-        if 2 * count > len(named):
-            return f"it seems that {reading}: give offsets in Unicode code points from zero, the end exclusive"
+    explained = {name: sum(read(text, span.start, span.end) == span.text for text, span in named) for name, read in READINGS.items()}
+    reading = max(explained, key=lambda name: explained[name])
+    if 2 * explained[reading] > len(named):
+        return f"it seems that {reading}: give offsets in Unicode code points from zero, the end exclusive"
     return "give offsets in Unicode code points from zero, the end exclusive"
 
 
@@ -89,7 +92,7 @@ def overlapping(context: Context) -> Iterator[Finding]:
     """Two spans of an example share characters, which a tag for each word cannot express."""
     bad = []
     for example in context.examples:
-        spans = sorted(example.spans or ())
+        spans = sorted(span for span in example.spans or () if _fits(example, span))
         furthest = None
         for span in spans:
             if furthest is not None and span.start < furthest.end:
@@ -98,13 +101,13 @@ def overlapping(context: Context) -> Iterator[Finding]:
             furthest = span
     if bad:
         example, one, other = bad[0]
-        yield finding("D303", f"{many(len(bad), 'example')} with overlapping spans, such as {_shown(example, one)} and "
-                      f"{_shown(example, other)}", [example for example, _, _ in bad],
-                      fix="keep the longer of the two, or choose a head that writes text")  # fmt: skip
+        message = f"{many(len(bad), 'example')} with overlapping spans, such as {_shown(example, one)} and {_shown(example, other)}"
+        concerned = [example for example, _, _ in bad]
+        yield finding("D303", message, concerned, fix="keep the longer of the two, or choose a head that writes text")
 
 
 def _shown(example: Example, span: Span) -> str:
-    return f"{span.label} {quoted(example.text[max(span.start, 0) : max(span.end, 0)])}"
+    return f"{span.label} {quoted(example.text[span.start : span.end])}"
 
 
 def edges(context: Context) -> Iterator[Finding]:
@@ -116,8 +119,8 @@ def edges(context: Context) -> Iterator[Finding]:
             bad.append((example, span))
     if bad:
         example, span = bad[0]
-        yield finding("D304", f"{many(len(bad), 'span')} with blanks or punctuation at an edge, such as {_shown(example, span)}",
-                      _unique(bad), fix="move the offsets to the first and last character of the name")  # fmt: skip
+        message = f"{many(len(bad), 'span')} with blanks or punctuation at an edge, such as {_shown(example, span)}"
+        yield finding("D304", message, _unique(bad), fix="move the offsets to the first and last character of the name")
 
 
 def ragged(surface: str) -> bool:
@@ -147,7 +150,8 @@ def _is_abbreviation(surface: str) -> bool:
         return False
     word = match.group()
     parts = word.split(".")
-    return word.casefold() in ABBREVIATIONS or all(len(part) <= 2 and part.isalpha() for part in parts) and (len(parts) > 1 or len(word) == 1)
+    initials = all(len(part) <= 2 and part.isalpha() for part in parts) and (len(parts) > 1 or len(word) == 1)
+    return initials or word.casefold() in ABBREVIATIONS
 
 
 def unaligned(context: Context) -> Iterator[Finding]:
@@ -156,8 +160,8 @@ def unaligned(context: Context) -> Iterator[Finding]:
     if bad:
         label, surface = bad[0].unaligned[0]
         total = sum(len(example.unaligned) for example in bad)
-        yield finding("D305", f"{many(total, 'listed surface')} of {many(len(bad), 'example')} not found in the text, "
-                      f"such as {label} {quoted(surface)}", bad, fix="write the surfaces exactly as in the text, once for each mention")  # fmt: skip
+        message = f"{many(total, 'listed surface')} of {many(len(bad), 'example')} not found in the text, such as {label} {quoted(surface)}"
+        yield finding("D305", message, bad, fix="write the surfaces exactly as in the text, once for each mention")
 
 
 def answers(context: Context) -> Iterator[Finding]:
@@ -170,8 +174,8 @@ def answers(context: Context) -> Iterator[Finding]:
     if bad:
         example, span = bad[0]
         found = example.text[max(span.start, 0) : max(span.end, 0)]
-        yield finding("D306", f"{many(len(bad), 'answer')} that do not stand at their start, such as {quoted(span.text)} where the text has "
-                      f"{quoted(found)}", _unique(bad), fix=_offset_fix(bad))  # fmt: skip
+        message = f"{many(len(bad), 'answer')} not at the given start, such as {quoted(span.text)} where the text has {quoted(found)}"
+        yield finding("D306", message, _unique(bad), fix=_offset_fix(bad))
 
 
 def _answered(text: str, answer: Answer) -> bool:

@@ -1,0 +1,1 @@
+"""The bundled corpus: composed, annotated financial text, its checks and its card."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import date, datetime
 from pathlib import Path
 
+from fintune.data.corpus import conventions
 from fintune.data.corpus.source import HERE, SCHEMA, Entry, MarkupError, read
 
 EDGES = set(" \t,;:\u3001\u3002\uff0c")
@@ -92,7 +93,7 @@ def unmarked_repeats(entry: Entry) -> Iterator[str]:
                 yield f"{surface!r} is marked once but not at character {match.start()}"
 
 
-PER_ENTRY = (structure, spans, relations, unmarked_repeats)
+PER_ENTRY = (structure, spans, relations, unmarked_repeats, *conventions.PER_ENTRY)
 
 
 def shingles(entry: Entry) -> frozenset[tuple[str, ...]]:
@@ -166,7 +167,7 @@ def counts(entries: list[Entry]) -> dict[str, Counter[str]]:
             }.items()
             if present
         ),
-        "documents of": Counter(f"{'3 or more' if size > 2 else size} examples" for size in documents.values()),
+        "documents of": Counter({1: "one example", 2: "two examples"}.get(size, "three or more") for size in documents.values()),
     }
 
 
@@ -179,7 +180,8 @@ def main(arguments: list[str]) -> int:
         print(error)
         return 1
     found = problems(entries)
-    print("\n".join(found))
+    for complaint in found:
+        print(complaint)
     print(f"{len(entries)} examples, {len(found)} problems")
     for axis, counter in counts(entries).items():
         print(f"{axis}: " + ", ".join(f"{name} {n}" for name, n in counter.most_common()))

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from fintune.errors import DataError, did_you_mean
+from fintune.errors import DataError, UsageError, did_you_mean
 from fintune.records import Example, Kind, Meta
 from fintune.text.align import Occurrences
 from fintune.text.bio import SchemeChoice
@@ -46,14 +46,18 @@ class Source:
     @property
     def stem(self) -> str:
         """The file name without its endings, which begins the ids of rows that have none."""
-        if self.path is None:
-            return self.name.rpartition("/")[2]
-        return self.path.name.split(".")[0] or self.path.name
+        name = self.name.rpartition("/")[2] if self.path is None else self.path.name
+        if self.path is None and self.data is None:
+            return name  # a hub name, whose points end nothing
+        return name.split(".")[0] or name
 
 
 def as_source(source: Path | Source) -> Source:
     """A path as a source."""
     return source if isinstance(source, Source) else Source(str(source), source)
+
+
+_CHOICES = {"scheme": get_args(SchemeChoice), "occurrences": get_args(Occurrences), "on_bad": ("stop", "skip")}
 
 
 def _option(flag: str, text: str) -> dict[str, str]:
@@ -99,6 +103,13 @@ class ReadOptions:
     )
     # Which gold to look for: that of one kind, whatever there is, or none (texts to predict). Set by `load`, no option.
     gold: Kind | Literal["any", "none"] = "any"
+
+    def __post_init__(self) -> None:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                raise UsageError(f"unknown {name} {getattr(self, name)!r}", where=f"--{name}", fix=did_you_mean(getattr(self, name), known))
+        if self.limit is not None and self.limit < 1:
+            raise UsageError(f"limit {self.limit}", where="--limit", fix="give a number of at least 1")
 
 
 def checked_text(value: object, *, key: str, where: str) -> str:

@@ -159,5 +159,5 @@ def _finished(sentence: _Sentence, document: int, source: Source, options: ReadO
 
 def _remedy(options: ReadOptions) -> str:
     if options.scheme == "auto":
-        return "write O, B-, I-, E- or S- with a label, name the column with --tag-column, or give --scheme io for bare labels"
+        return "write O, B-, I-, E- or S- with a label, name the column with --tag-column, or give --scheme IO for bare labels"
     return "correct the tag, or give --scheme auto to read the file as the CoNLL scorer does"

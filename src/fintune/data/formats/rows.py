@@ -122,7 +122,7 @@ def _tagged(row: Mapping[str, object], layout: Layout, where: str) -> tuple[str,
     try:
         return joined(tokens, tags, layout.options.scheme)
     except TagError as error:
-        raise DataError(str(error), where=where, fix="correct the tag, or give --scheme io where tags are bare labels") from error
+        raise DataError(str(error), where=where, fix="correct the tag, or give --scheme IO where tags are bare labels") from error
 
 
 def _tags(cell: object, column: str, layout: Layout, where: str) -> list[str]:
