@@ -86,16 +86,26 @@ def sync_folder(folder: Path) -> None:
 
 def disk_error(error: OSError, path: Path, *, needed: int = 0) -> ResourceError:
     """The error of ours for one of the operating system's: what could not be written, and how much space is left."""
+    reason = f"{error.strerror or error}; {f'{needed} bytes needed, ' if needed else ''}{_free(path)} bytes free"
     if error.errno in _NO_SPACE:
-        free = shutil.disk_usage(path.parent if path.parent.exists() else Path(path.anchor or ".")).free
-        return ResourceError(
-            f"no space left to write {path.name}", where=str(path.parent),
-            why=f"{needed} bytes needed, {free} free" if needed else f"{free} bytes free",
-            fix="free some space and run the same command again",
-        )  # fmt: skip
-    return ResourceError(
-        f"cannot write {path.name}", where=str(path.parent), why=error.strerror or str(error), fix="check the folder's permissions"
-    )
+        what, fix = f"no space left to write {path.name}", "free some space (or raise the quota) and run the same command again"
+    else:
+        what, fix = f"cannot write {path.name}", "check the folder's permissions and the disk, then run the same command again"
+    return ResourceError(what, where=str(path.parent), why=reason, fix=fix)
+
+
+def _free(path: Path) -> str:
+    """Free bytes on the disk that `path` is or would be on; a failing disk may not even tell."""
+    existing = next((folder for folder in path.absolute().parents if folder.exists()), Path("/"))
+    try:
+        return str(shutil.disk_usage(existing).free)
+    except OSError:
+        return "an unknown number of"
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """Files that `write_file` had begun when its process died; also those of a process that is writing now."""
+    return [path for path in folder.glob(".*.tmp") if path.is_file()]
 
 
 def hash_files(folder: Path, *, but: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -113,7 +123,11 @@ def verify_files(folder: Path, hashes: Mapping[str, str]) -> str:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except OSError as error:
+            return f"{name} cannot be read: {error.strerror or error}"
+        if found != expected:
             return f"{name} is damaged"
     return ""
 
@@ -147,6 +161,7 @@ def lock(folder: Path) -> Iterator[None]:
 
     Raises:
         ArtifactError: where another process holds it; the error names its process id.
+        ResourceError: where the folder cannot be made or its disk has no locks.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +169,11 @@ def lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise disk_error(error, folder / ".lock") from None
     with file:
-        if not _take(file):
+        try:
+            taken = _take(file)
+        except OSError as error:  # not held by another process: this disk cannot lock
+            raise disk_error(error, folder / ".lock") from None
+        if not taken:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             raise ArtifactError(
@@ -183,7 +202,7 @@ def _take(file: IO[str]) -> bool:
 
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
     return True
 
@@ -195,21 +214,54 @@ class Log:
         self.path = path
 
     def records(self) -> list[dict[str, Any]]:
-        """Complete records; a torn last line is left out."""
-        if not self.path.is_file():
-            return []
-        lines = self.path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        """Complete records; a torn last line is left out.
 
-    def rewind(self, step: int) -> None:
-        """Drop what was logged after `step`, which will happen again."""
-        kept = [record for record in self.records() if record.get("step", 0) <= step]
-        write_file(self.path, "".join(json.dumps(record) + "\n" for record in kept))
+        Raises:
+            ArtifactError: where another line is damaged.
+        """
+        lines = self._lines()
+        for number, record in enumerate(lines, start=1):
+            if record is None:
+                raise ArtifactError("line is not a JSON object", where=f"{self.path}:{number}", fix="remove the line, or restore the file")
+        return [record for record in lines if record is not None]
+
+    def rewind(self, step: int) -> int:
+        """Drop what was logged after `step`, which will happen again, and damaged lines; gives how many were damaged."""
+        lines = self._lines()
+        kept = [record for record in lines if record is not None and record.get("step", 0) <= step]
+        write_file(self.path, "".join(_line(record) for record in kept))
+        return lines.count(None)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add a record."""
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+                file.write(_line(record))
         except OSError as error:
             raise disk_error(error, self.path) from None
+
+    def sync(self) -> None:
+        """Flush the records to the disk, so that a checkpoint never stands without what led to it."""
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                sync(file)
+        except OSError as error:
+            raise disk_error(error, self.path) from None
+
+    def _lines(self) -> list[dict[str, Any] | None]:
+        """Each line that came to its end: its record, or None where it is damaged."""
+        if not self.path.is_file():
+            return []
+        return [_record(line) for line in self.path.read_bytes().split(b"\n")[:-1]]
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None

@@ -73,7 +73,7 @@ def test_the_format_does_not_change_the_fingerprint(tmp_path):
 
 def test_repeated_ids_are_kept_and_rejections_counted(rows):
     rows.write_text(LINES + "{}\n" + LINES)
-    with pytest.raises(DataError, match="rows.jsonl:3: no 'text'"):
+    with pytest.raises(DataError, match=r"rows\.jsonl:3: no 'text'"):
         load(rows, kind="spans")
     loaded = load(rows, ReadOptions(on_bad="skip"), kind="spans")
     assert [example.id for example in loaded.examples] == ["1", "2", "1", "2"]
@@ -190,6 +190,7 @@ def test_each_option_names_its_flag():
     flags = {field.name: field.metadata.get("option") for field in dataclasses.fields(ReadOptions)}
     assert flags.pop("gold") is None
     assert flags.pop("on_bad") == "--skip-bad"
+    assert flags.pop("split") == "--hub-split"
     assert flags == {name: "--" + name.replace("_", "-") for name in flags}
 
 

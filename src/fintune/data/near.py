@@ -291,7 +291,7 @@ class _Elsewhere:
 
     def wants(self, one: Ints, other: Ints) -> Mask:
         later = np.where(self.sets[one] > self.sets[other], one, other)
-        return (self.sets[one] != self.sets[other]) & (self.twin[later] < 0)
+        return np.not_equal(self.sets[one], self.sets[other]) & (self.twin[later] < 0)
 
     def live(self, starts: Ints, texts: Ints) -> Mask:
         sets = self.sets[texts]

@@ -80,7 +80,7 @@ def _rows(key: str, words: str, value: Any) -> Iterator[tuple[str, str]]:
     elif value not in (None, ""):
         seconds = number(value) if key == "seconds" else None
         # Epochs are counted from 0 in the files, from 1 for people.
-        shown = value + 1 if key == "kept_epoch" and whole(value) is not None else value
+        shown = value + 1 if key == "kept_epoch" and whole(value) is not None else str(value) if key == "seed" else value
         yield words or key, duration(seconds) if seconds is not None else said(shown)
 
 

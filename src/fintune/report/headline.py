@@ -83,8 +83,8 @@ def _surface(metrics: Mapping[str, Any], name: str) -> list[str]:
 
 def _floors(floors: Mapping[str, Score]) -> list[str]:
     ranked = sorted(floors.items(), key=lambda item: -item[1].value)
-    listed = " and ".join(f"{words} {decimal(floor.value)}" for words, floor in ranked)
-    return [f"Without a model, {listed}."] if listed and len(ranked) < 4 else []
+    listed = ", ".join(f"{words} {decimal(floor.value)}" for words, floor in ranked)
+    return [f"Without any model: {listed}."] if listed and len(ranked) < 4 else []
 
 
 def _counts(report: Mapping[str, Any]) -> list[tuple[str, str]]:

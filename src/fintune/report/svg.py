@@ -43,10 +43,6 @@ def picture(kind: str, height: int, described: str, *children: str) -> Markup:
     return element("svg", {"class": kind, "width": "100%", "height": height, "role": "img", "aria-label": described}, *children)
 
 
-def _anchor(value: float) -> str:
-    return "start" if value < 0.12 else "end" if value > 0.88 else "middle"
-
-
 def axis() -> Markup:
     """The scale from 0 to 1 above a column of intervals."""
     marks = [text("tick", (share(at), 12), {0.0: "start", 1.0: "end"}.get(at, "middle"), f"{at:g}") for at in GRID]
@@ -78,7 +74,7 @@ def interval(score: Score, floors: Mapping[str, Score]) -> Markup:
         line("floor", (share(floor.value), 5), (share(floor.value), 19), element("title", {}, f"{name} {decimal(floor.value)}"))
         for name, floor in floors.items()
     ]
-    return picture("interval", 24, described, *_grid(-14, 38), *ticks, *_whisker(score, 12, 4))
+    return picture("interval", 24, described, *_grid(-30, 60), *ticks, *_whisker(score, 12, 4))
 
 
 def bar(value: float, score: Score | None = None) -> Markup:
@@ -96,16 +92,18 @@ def strip(score: Score, floors: Mapping[str, Score]) -> Markup:
     parts = [line("base", ("0%", 30), ("100%", 30))]
     parts += [line("base", (share(at), 26), (share(at), 34)) for at in GRID]
     parts += [text("tick", (share(at), 18), {0.0: "start", 1.0: "end"}.get(at, "middle"), f"{at:g}") for at in GRID]
-    row, before = 0, -1.0
-    for name, floor in sorted(floors.items(), key=lambda item: item[1].value):
-        # Names of floors that lie close together stand below one another.
-        row = row + 1 if floor.value - before < 0.3 and before >= 0 else 0
-        before = floor.value
-        bottom = 48 + 17 * row
-        parts.append(line("floor", (share(floor.value), 22), (share(floor.value), bottom - 10)))
-        parts.append(text("note", (share(floor.value), bottom), _anchor(floor.value), f"{name} {decimal(floor.value)}"))
-    rows = 1 + max(0, len(floors) - 1)
-    return picture("strip", 36 + 17 * rows, described, *parts, *_whisker(score, 30, 6))
+    for row, (name, floor) in enumerate(_flags(floors)):
+        # Lettering stands beside its leader, on the side with more room.
+        right, bottom = floor.value < 0.45, 50 + 18 * row
+        parts.append(line("floor", (share(floor.value), 22), (share(floor.value), bottom)))
+        side = {"dx": 7, "text-anchor": "start"} if right else {"dx": -7, "text-anchor": "end"}
+        parts.append(element("text", {"class": "note", "x": share(floor.value), "y": bottom, **side}, f"{name} {decimal(floor.value)}"))
+    return picture("strip", 40 + 18 * max(1, len(floors)), described, *parts, *_whisker(score, 30, 6))
+
+
+def _flags(floors: Mapping[str, Score]) -> list[tuple[str, Score]]:
+    """The floors from the middle outwards, so that no leader crosses the lettering above its own."""
+    return sorted(floors.items(), key=lambda item: abs(item[1].value - 0.45))
 
 
 def polyline(kind: str, points: Sequence[tuple[float, float]]) -> Markup:

@@ -24,7 +24,7 @@ RULES = (
     Rule("boundary_micro_", "Right characters", "same characters, whatever the type"),
 )
 
-FLOORS = {"empty": "marking nothing", "gazetteer": "looking up names seen in training"}
+FLOORS = {"empty": "marking nothing", "gazetteer": "name list from training"}
 
 VERDICTS = {
     "missed": "missed",

@@ -41,9 +41,11 @@ def at_boundary(text: str, at: int) -> bool:
     if at <= 0 or at >= len(text):
         return True
     before, after = text[at - 1], text[at]
+    if _is_mark(after):
+        return False
     if before == " " or after == " ":
         return True
-    if _is_mark(after) or _inside_number(text, at):
+    if _inside_number(text, at):
         return False
     base = at - 1
     while base > 0 and _is_mark(text[base]):  # the letter that carries the marks decides

@@ -2,11 +2,12 @@
 
 Protocol: write into `checkpoints/.writing-<step>`, fsync every file, `MANIFEST.json` with their sha256 last, fsync the folder,
 rename to `step-<step>`, fsync the parent, and only then prune older ones. Resuming takes the newest whose manifest verifies;
-others go to `checkpoints/quarantine/`. Tensors are safetensors, the rest JSON: nothing here can run code when it is read.
+newer ones go to `checkpoints/quarantine/`. Tensors are safetensors, the rest JSON: nothing here can run code when it is read.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -19,12 +20,13 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from fintune import run
-from fintune.errors import ArtifactError
+from fintune.errors import ArtifactError, GateError
 from fintune.models.adapter import trainable_state
 
 KEEP = 2
-"""Valid checkpoints that stay; the newest is what a run resumes from, the other its fallback."""
+"""Checkpoints that stay; the newest is what a run resumes from, the other its fallback."""
 MANIFEST = "MANIFEST.json"
+_NEEDED = {"weights.safetensors", "optimizer.safetensors", "random.safetensors", "progress.json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,10 @@ def restore(state: State, model: nn.Module, optimizer: torch.optim.Optimizer, sc
             if moments:
                 # Adam's own step count stays on the CPU, its moments go where the parameter is.
                 optimizer.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in moments.items()}
-    for _ in range(int(state.progress["step"])):
-        schedule.step()
+    # One step before where it stood, then one step on, which also sets the optimizer's rates.
+    step = int(state.progress["step"])
+    schedule.load_state_dict({**schedule.state_dict(), "last_epoch": step - 1, "_step_count": step + 1})
+    schedule.step()
     for name, value in state.random.items():
         if name == "cpu":
             torch.set_rng_state(value)
@@ -89,40 +93,55 @@ def restore(state: State, model: nn.Module, optimizer: torch.optim.Optimizer, sc
 
 
 def write(folder: Path, state: State) -> Path:
-    """Write a checkpoint below `folder`, then prune.
+    """Write a checkpoint below `folder`, then prune; one of the same step that verifies is left as it is.
 
     Raises:
         ResourceError: where the disk does not take it; earlier checkpoints are intact.
-        ArtifactError: where a tensor is not finite, which is never written.
+        GateError: where a tensor is not finite, which is never written.
     """
     step = int(state.progress["step"])
-    for group in (state.weights, state.optimizer, state.best):
-        for name, tensor in group.items():
-            if not torch.isfinite(tensor).all():
-                raise ArtifactError(f"{name} is not finite at step {step}", fix="lower train.learning_rate")
+    _require_finite(state, step)
     writing, done = folder / f".writing-{step}", folder / f"step-{step}"
+    if done.exists() and not _complaint(done):  # a signal came right after a checkpoint was due
+        return done
+    files = {
+        "weights.safetensors": save(state.weights),
+        "optimizer.safetensors": save(state.optimizer),
+        "random.safetensors": save(state.random),
+        "progress.json": json.dumps(state.progress).encode(),
+    }
+    if state.best:
+        files["best.safetensors"] = save(state.best)
+    # Hashed in memory: a byte that the disk changed on the way does not verify.
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files[MANIFEST] = json.dumps({"step": step, "files": hashes}).encode()
     try:
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir(parents=True)
-        files = {
-            "weights.safetensors": save(state.weights),
-            "optimizer.safetensors": save(state.optimizer),
-            "random.safetensors": save(state.random),
-            "progress.json": json.dumps(state.progress).encode(),
-        }
-        if state.best:
-            files["best.safetensors"] = save(state.best)
+        run.sync_folder(folder.parent)
         for name, content in files.items():
-            run.write_file(writing / name, content)
-        run.write_json(writing / MANIFEST, {"step": step, "files": run.hash_files(writing)})
-        if done.exists():  # written before the crash that this run resumed from
+            with (writing / name).open("wb") as file:
+                file.write(content)
+                run.sync(file)
+        run.sync_folder(writing)
+        if done.exists():
             shutil.rmtree(done)
         writing.rename(done)
         run.sync_folder(folder)
         prune(folder)
     except OSError as error:
-        raise run.disk_error(error, done) from None
+        shutil.rmtree(writing, ignore_errors=True)  # a full disk needs the room
+        raise run.disk_error(error, done, needed=sum(map(len, files.values()))) from None
     return done
+
+
+def _require_finite(state: State, step: int) -> None:
+    for group in (state.weights, state.optimizer, state.best):
+        for name, tensor in group.items():
+            if not torch.isfinite(tensor).all():
+                raise GateError(
+                    f"{name} is not finite at step {step}", fix="lower train.learning_rate; the last checkpoint is intact"
+                )
 
 
 def steps(folder: Path) -> list[int]:
@@ -139,32 +158,41 @@ def prune(folder: Path) -> None:
 
 
 def newest(folder: Path) -> tuple[State | None, list[str]]:
-    """The newest state that verifies, and a message for each checkpoint that was put into quarantine."""
+    """The newest state that verifies, and a message for each checkpoint that was put into quarantine.
+
+    Raises:
+        ResourceError: where a damaged checkpoint cannot be moved.
+    """
     messages = []
     for step in steps(folder):
         place = folder / f"step-{step}"
         complaint = _complaint(place)
         if not complaint:
             return _read(place), messages
-        quarantine = folder / "quarantine"
-        quarantine.mkdir(exist_ok=True)
-        target = quarantine / place.name
-        shutil.rmtree(target, ignore_errors=True)
-        place.rename(target)
+        target = folder / "quarantine" / place.name
+        try:
+            target.parent.mkdir(exist_ok=True)
+            shutil.rmtree(target, ignore_errors=True)
+            place.rename(target)
+        except OSError as error:
+            raise run.disk_error(error, target) from None
         messages.append(f"checkpoint of step {step} is not usable ({complaint}); moved to {target}")
     return None, messages
 
 
 def _complaint(place: Path) -> str:
+    """What is wrong with a checkpoint, or "": every byte of it is covered, the manifest's by what it has to say."""
     try:
-        hashes = run.read_json(place / MANIFEST).get("files")
+        document = run.read_json(place / MANIFEST)
     except ArtifactError as error:
-        return error.what
-    if (
-        not isinstance(hashes, dict)
-        or not {"weights.safetensors", "optimizer.safetensors", "random.safetensors", "progress.json"} <= hashes.keys()
-    ):
+        return f"{MANIFEST}: {error.what}"
+    hashes = document.get("files")
+    if document.keys() != {"step", "files"} or f"step-{document['step']}" != place.name:
+        return f"{MANIFEST} is damaged"
+    if not isinstance(hashes, dict) or not hashes.keys() >= _NEEDED:
         return f"{MANIFEST} is incomplete"
+    if foreign := {path.name for path in place.iterdir()} - hashes.keys() - {MANIFEST}:
+        return f"{min(foreign)} is not in {MANIFEST}"
     return run.verify_files(place, hashes)
 
 

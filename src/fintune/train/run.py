@@ -138,7 +138,9 @@ class _Session:
             checkpoint.restore(state, self.bare, self.optimizer, self.schedule)
             self.progress, self.best = Progress(**state.progress), state.best
             self.listen({"event": "resume", "step": self.progress.step, "steps": self.total})
-        self.log.rewind(self.progress.step)
+        damaged = self.log.rewind(self.progress.step)
+        if damaged:
+            self.listen({"event": "note", "message": f"{damaged} damaged lines of {self.log.path} were dropped"})
         self.listen({
             "event": "start", "steps": self.total, "step": self.progress.step, "examples": len(self.examples), "items": len(self.items),
             "trainable": self.built.matched.trainable, "total": self.built.matched.total, "modules": len(self.built.matched.modules),
@@ -209,6 +211,7 @@ class _Session:
     def checkpoint(self) -> None:
         """Write the state as it is now."""
         if self.accelerator.is_main_process:
+            self.log.sync()
             state = checkpoint.capture(self.bare, self.optimizer, best=self.best, progress=vars(self.progress))
             place = checkpoint.write(self.output / run.CHECKPOINTS, state)
             self.listen({"event": "checkpoint", "step": self.progress.step, "place": str(place)})
@@ -351,14 +354,17 @@ def _claim(output: Path, started: Mapping[str, Any], recipe: Recipe) -> None:
                 "this folder holds an unfinished run of another kind", where=str(output), why="; ".join(changed[:6]) + more,
                 fix="go on with the same recipe and data, or choose another --output",
             )  # fmt: skip
-        return
-    foreign = [p.name for p in output.iterdir() if p.name != ".lock" and not p.name.endswith(".tmp") and p.name != run.RECIPE]
-    if foreign:
-        raise ArtifactError(
-            "the output folder is not empty", where=str(output), why=f"it holds {foreign[0]!r}", fix="choose another --output"
-        )
+    else:
+        foreign = sorted(p.name for p in output.iterdir() if p.name != ".lock" and p not in run.temporaries(output))
+        if foreign:
+            raise ArtifactError(
+                "the output folder is not empty", where=str(output), why=f"it holds {foreign[0]!r}", fix="choose another --output"
+            )
+        run.write_json(output / run.STARTED, started)
+    # The folder is this run's. What does not decide the weights (`predict`, the name) may have changed: the last word counts.
     run.write_file(output / run.RECIPE, recipe.to_yaml())
-    run.write_json(output / run.STARTED, started)
+    for left in run.temporaries(output):  # of a process that was killed while it wrote
+        left.unlink()
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -380,15 +386,16 @@ def _save_adapter(built: Built, recipe: Recipe, output: Path) -> None:
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir()
         save(built, writing, recipe)
-        for path in writing.rglob("*"):
-            if path.is_file():
-                path.chmod(0o644)
-                with path.open("rb+") as file:
-                    run.sync(file)
+        for path in writing.iterdir():
+            path.chmod(0o644)
+            with path.open("rb+") as file:
+                run.sync(file)
+        run.sync_folder(writing)
         shutil.rmtree(place, ignore_errors=True)  # of an attempt that ended before its manifest
         writing.rename(place)
         run.sync_folder(output)
     except OSError as error:
+        shutil.rmtree(writing, ignore_errors=True)
         raise run.disk_error(error, place) from None
 
 
@@ -407,7 +414,8 @@ class _signals:
     def __enter__(self) -> list[int]:
         def note(number: int, frame: Any) -> None:
             self.caught.append(number)
-            signal.signal(number, signal.SIG_DFL)
+            for either in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(either, signal.SIG_DFL)
 
         try:
             self.before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

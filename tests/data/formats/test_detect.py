@@ -77,7 +77,7 @@ def test_every_format_of_the_table_has_a_reader():
 
 
 def test_an_unknown_format_or_encoding_is_a_usage_error():
-    with pytest.raises(UsageError, match="did you mean 'jsonl'?"):
+    with pytest.raises(UsageError, match=r"did you mean 'jsonl'\?"):
         reader("json")
     with pytest.raises(UsageError, match="unknown encoding 'utf-9'"):
         detect(Source("rows", data=b"a"), ReadOptions(encoding="utf-9"))

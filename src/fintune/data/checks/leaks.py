@@ -61,11 +61,15 @@ def label_word(context: Context) -> Iterator[Finding]:
     annotated = [(example, own) for example in context.examples if (own := set(labels_of(example, context.kind)))]
     fix = "take the label names out of the texts, or do not trust any score on this data"
     for label, examples, share in _beside(annotated, context.limits):
-        yield finding("D602", f"the word {quoted(label)} stands beside spans of that label in {share:.1%} of its examples", examples, fix=fix)
+        yield finding(
+            "D602", f"the word {quoted(label)} stands beside spans of that label in {share:.1%} of its examples", examples, fix=fix
+        )
     place, found = _named(annotated, context.limits)
     if found:
-        share = f"{len(found) / len(annotated):.1%} of {many(len(annotated), 'annotated example')}"
-        yield finding("D602", f"the name of the label stands {place} in {share}", found, fix=fix)
+        message = (
+            f"the name of the label stands {place} in {len(found) / len(annotated):.1%} of {many(len(annotated), 'annotated example')}"
+        )
+        yield finding("D602", message, found, fix=fix)
 
 
 def _beside(annotated: list[tuple[Example, set[str]]], limits: Limits) -> Iterator[tuple[str, list[Example], float]]:

@@ -18,7 +18,7 @@ STOPS = ",;:?、。，；：？"
 # Words that are written with a period: company forms, titles, addresses, months, states, units.
 ABBREVIATIONS = frozenset(
     """
-    inc corp co cos ltd llc llp lp plc bros assn dept div est bancorp ind inds mfg intl natl cie gmbh bhd sdn pty pte pvt oy
+    inc corp co cos ltd llc llp lp plc bros assn dept div est bancorp ind inds mfg intl natl cie gmbh bhd sdn pty pte pvt oy ltda cia kft zrt nyrt hf ehf
     jr sr mr mrs ms dr prof hon gen gov sen rep st ave blvd mt ft no nos vs etc al approx ca incl ext avg
     jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun
     ala ariz ark calif colo conn del fla ga ill kan ky la md mass mich minn miss mo mont neb nev okla ore pa penn tenn tex va vt
@@ -115,7 +115,7 @@ def edges(context: Context) -> Iterator[Finding]:
     bad = []
     for example, span in _pairs(context):
         surface = example.text[span.start : span.end] if _fits(example, span) else ""
-        if surface and not (surface[0].isalnum() and surface[-1].isalnum()) and ragged(surface):
+        if surface and not (surface[0].isalnum() and surface[-1].isalnum()) and ragged(surface, example.text[span.end : span.end + 8]):
             bad.append((example, span))
     if bad:
         example, span = bad[0]
@@ -123,11 +123,12 @@ def edges(context: Context) -> Iterator[Finding]:
         yield finding("D304", message, _unique(bad), fix="move the offsets to the first and last character of the name")
 
 
-def ragged(surface: str) -> bool:
+def ragged(surface: str, after: str = "") -> bool:
     """Whether a surface should be cut: a blank, quote, comma or lone bracket at an edge, or a period that ends a sentence.
 
     A closing bracket at the end, the period of an abbreviation, an exclamation mark (Yahoo!), a sign, a currency and an
-    inch mark after a number are parts of the surface.
+    inch mark after a number are parts of the surface. `after` is the text that follows: where the sentence goes on, a
+    period is that of an abbreviation.
     """
     first, last = surface[0], surface[-1]
     if first.isspace() or last.isspace() or first in STOPS + CLOSING or last in STOPS + OPENING:
@@ -140,7 +141,8 @@ def ragged(surface: str) -> bool:
         return True
     if first == "." and not surface[1:2].isalnum():
         return True
-    return last == "." and not _is_abbreviation(surface)
+    goes_on = after.lstrip()[:1]
+    return last == "." and not (goes_on.islower() or (goes_on and goes_on in ",;:)")) and not _is_abbreviation(surface)
 
 
 def _is_abbreviation(surface: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import cast
 
 from fintune.data.formats.base import ReadOptions, Row, Source
@@ -32,6 +31,8 @@ def reader(name: str) -> Reader:
     if name in FORMATS:
         module, _, function = FORMATS[name].partition(":")
         return cast(Reader, getattr(import_module(module), function))
+    from importlib.metadata import entry_points  # slow to import, and rarely needed
+
     for entry in entry_points(group=ENTRY_POINTS, name=name):
         return cast(Reader, entry.load())
     raise UsageError(f"unknown format {name!r}", where="--format", fix=did_you_mean(name, ["auto", *FORMATS]))

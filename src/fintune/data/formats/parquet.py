@@ -29,6 +29,7 @@ def read(source: Path | Source, options: ReadOptions) -> Iterator[Row]:
     """
     source = as_source(source)
     try:
+        import pyarrow as arrow  # type: ignore[import-untyped]
         import pyarrow.parquet as parquet  # type: ignore[import-untyped]
     except ModuleNotFoundError as error:
         raise UsageError("Parquet files need pyarrow", where=source.name, fix="pip install 'fintune[parquet]'") from error
@@ -43,7 +44,7 @@ def read(source: Path | Source, options: ReadOptions) -> Iterator[Row]:
                 for cells in batch.to_pylist():
                     number += 1
                     yield _row(cells, layout, number, source)
-        except (ValueError, NotImplementedError, OSError) as error:  # what pyarrow's errors derive from
+        except (arrow.ArrowException, ValueError, OSError) as error:  # ValueError: text that is not UTF-8
             reason = str(error).split("\n")[0]
             raise DataError("not a whole Parquet file", where=source.name, why=reason, fix="write or download the file again") from error
     if number == 0:

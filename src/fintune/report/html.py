@@ -1,0 +1,119 @@
+"""The report of a run as one HTML page that asks nothing of any other file or host, and runs no script.
+
+`render(ReportInputs(...))` gives the page. Text reaches it escaped; its policy allows its own stylesheet, by hash, and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any
+
+from fintune.records import Example, Prediction
+from fintune.report import browser, curves, facts, figures, svg, tables, wording
+from fintune.report.headline import headline
+from fintune.report.visible import visible
+
+# Colours of labels in the stylesheet; a label set with more repeats them, and its names tell them apart.
+COLOURS = 8
+# Entries of the error browser that stand open; the others unfold.
+OPEN = 6
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """The parts of a run folder. Every part may be empty, and every key of a mapping may be missing; what is not there is not shown.
+
+    Attributes:
+        report: `report.json`, as `fintune.metrics.report` describes it.
+        recipe_yaml: the resolved recipe.
+        manifest: `manifest.json`.
+        log: the records of `log.jsonl`.
+        examples: with gold, for the error browser.
+        predictions: of the examples.
+        data_card: of the examples, see `fintune.data.card`.
+        commands: what to type to get the same figures again.
+    """
+
+    report: Mapping[str, Any]
+    recipe_yaml: str = ""
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    log: Sequence[Mapping[str, Any]] = ()
+    examples: Sequence[Example] = ()
+    predictions: Sequence[Prediction] = ()
+    data_card: Mapping[str, Any] = field(default_factory=dict)
+    commands: Sequence[str] = ()
+
+
+def render(inputs: ReportInputs) -> str:
+    """The page, complete.
+
+    Raises:
+        DataError: for a span that lies outside its text.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    def shown(value: object) -> object:
+        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True, lstrip_blocks=True)
+    style = _asset("page.css")
+    template = environment.from_string(_asset("page.html"))
+    return template.render(style=Markup(style), policy=policy(style), **_context(inputs))
+
+
+def policy(style: str) -> str:
+    """The content security policy of a page with this one stylesheet."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def _context(inputs: ReportInputs) -> dict[str, Any]:
+    """What the template names."""
+    report, manifest = inputs.report, inputs.manifest
+    found = browser.browse(inputs.examples, inputs.predictions)
+    spans = [span for entry in found.entries for marks in (entry.judged.gold, entry.judged.predicted) for span in marks]
+    colours = {label: index % COLOURS for index, label in enumerate(figures.labels_of(report, (span.label for span in spans)))}
+    kept = manifest.get("kept_epoch")
+    return {
+        "inputs": inputs,
+        "title": str(report.get("task") or "Report"),
+        "identity": identity(inputs),
+        "head": headline(report, inputs.data_card),
+        "scores": tables.score_rows(report),
+        "types": tables.type_rows(report),
+        "panels": curves.panels(inputs.log, kept_epoch=kept if isinstance(kept, int) else None),
+        "matrix": tables.matrix(report),
+        "errors": tables.error_rows(report),
+        "browser": found,
+        "card": facts.data_card(inputs.data_card),
+        "card_labels": facts.label_counts(inputs.data_card),
+        "environment": facts.environment(manifest),
+        "files": facts.files(manifest),
+        "colour": lambda label: f"c{colours.get(label, COLOURS - 1)}",
+        "verdicts": wording.VERDICTS,
+        "decimal": figures.decimal,
+        "svg": svg,
+        "OPEN": OPEN,
+    }
+
+
+def identity(inputs: ReportInputs) -> tuple[str, ...]:
+    """Recipe, base model and date of the run, as far as they are known."""
+    recipe = re.search(r"^name:[ \t]*(\S.*)$", inputs.recipe_yaml, flags=re.MULTILINE)
+    base = figures.part(inputs.manifest, "base")
+    parts = (
+        recipe.group(1).strip().strip("'\"") if recipe else None,
+        base.get("id") or base.get("name"),
+        str(inputs.manifest.get("finished") or "")[:10],
+    )
+    return tuple(str(known) for known in parts if known)

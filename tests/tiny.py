@@ -1,0 +1,125 @@
+"""Tiny base models and invented examples that need no network: what every test of training and prediction runs on.
+
+Nothing is drawn at random but the weights, and those from a seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fintune import recipe as recipes
+from fintune.recipe import Recipe
+from fintune.records import Example, Span
+
+SLOTS = {
+    "Company": ("Norvane Bank", "Tidewell Foods", "Corbrook", "Halden Rail Group", "Quillmark Energy", "Osprey Lane Capital"),
+    "Date": ("Monday", "March 3, 2024", "the third quarter", "last year", "2021"),
+    "Location": ("Ostrava", "Portugal", "the Nordic market", "Lagos"),
+    "Money": ("$ 4.2 million", "€310,000", "75 billion yen", "USD 12bn"),
+    "Person": ("Ines Dahl", "Mr. Tomasz Reyk", "Adaeze Bell"),
+    "Product": ("the Larkspur pump", "VaultPay", "frozen peas"),
+    "Quantity": ("18 %", "2,400 employees", "three plants", "0.5 percentage points"),
+}
+PATTERNS = (
+    "{Company} paid {Money} for a stake in {Company} on {Date} .",
+    "{Person} , who runs {Company} , said sales of {Product} rose {Quantity} in {Location} .",
+    "Shares of {Company} fell {Quantity} after {Date} , when {Product} was recalled in {Location} .",
+    "The board of {Company} named {Person} chief executive from {Date} .",
+    "Nothing was decided .",
+    "{Company} will spend {Money} on {Quantity} in {Location} by {Date} , {Person} told reporters .",
+    "In {Location} {Product} earned {Money} .",
+)
+VOCABULARY = 400
+
+
+def examples(count: int = 60) -> list[Example]:
+    """Annotated sentences of all seven types; patterns and fillings take turns, so that no two are alike."""
+    turns = dict.fromkeys(SLOTS, 0)
+    return [_compose(str(i + 1), PATTERNS[(i + i // 21) % len(PATTERNS)], turns) for i in range(count)]
+
+
+def _compose(identifier: str, pattern: str, turns: dict[str, int]) -> Example:
+    text, spans = "", []
+    for piece in pattern.replace("}", "{").split("{"):
+        if piece in SLOTS:
+            surface = SLOTS[piece][turns[piece] % len(SLOTS[piece])]
+            turns[piece] += 1
+            spans.append(Span(len(text), len(text) + len(surface), piece, surface))
+            text += surface
+        else:
+            text += piece
+    return Example(identifier, text, spans=tuple(spans), where=f"tiny.jsonl:{identifier}")
+
+
+def write_bert(folder: Path, *, seed: int = 7) -> Path:
+    """An encoder of two layers with an uncased WordPiece vocabulary, as safetensors."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator([e.text for e in examples()], trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    BertTokenizerFast(tokenizer_object=tokenizer, model_max_length=128).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=128,
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    BertModel(config).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def write_llama(folder: Path, *, seed: int = 7) -> Path:
+    """A decoder of two layers with a byte-level vocabulary that keeps case, as safetensors."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=["<s>", "</s>", "<pad>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )  # fmt: skip
+    tokenizer.train_from_iterator([e.text for e in examples()], trainer)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="<pad>").save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=tokenizer.get_vocab_size(), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=2,
+        intermediate_size=64, max_position_embeddings=256, bos_token_id=0, eos_token_id=1, pad_token_id=2,
+    )  # fmt: skip
+    torch.manual_seed(seed)
+    LlamaForCausalLM(config).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+NOISY: Mapping[str, Any] = {
+    "model.dropout": 0.1,
+    "adapter.rank": 4,
+    "adapter.alpha": 8,
+    "adapter.dropout": 0.1,
+    "head.dropout": 0.1,
+    "data.max_tokens": 64,
+    "data.overlap_tokens": 16,
+    "train.epochs": 2,
+    "train.batch_size": 8,
+    "train.learning_rate": 5e-3,
+    "train.noise": "neftune",
+    "train.precision": "fp32",
+    "predict.precision": "fp32",
+}
+"""Settings over `ner-minilm` under which every step draws from the generators: dropout everywhere, and noise."""
+
+
+def recipe(base: Path | str, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """The bundled recipe on a tiny base, with `NOISY` and then `overrides` on top."""
+    return recipes.load("ner-minilm", {"model.base": str(base), **NOISY, **(overrides or {})})
