@@ -7,6 +7,7 @@ print(run.evaluate("test.csv")["metrics"]["surface_micro_f1"])
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -102,15 +103,18 @@ class Run:
             output: folder for the three files; the run's own where None.
             tick: told how many texts were finished since the last call.
         """
-        loaded = load_data(data, options, kind=self.task.kind)
+        return self.judge(load_data(data, options, kind=self.task.kind), source=_name(data), output=output, tick=tick)
+
+    def judge(self, loaded: Loaded, *, source: str, output: str | Path | None = None, tick: Any = None) -> dict[str, Any]:
+        """`evaluate` on data that are in memory already; `source` is what the report calls them."""
         found = self.predict(loaded.examples, tick=tick)
         gazetteer = floors.from_record(folders.read_json(self.folder / folders.FLOORS), where=str(self.folder / folders.FLOORS))
-        report = score(self.task, loaded, found, floors={"gazetteer": gazetteer}, source=_name(data))
+        report = score(self.task, loaded, found, floors={"gazetteer": gazetteer}, source=source)
         place = Path(output) if output is not None else self.folder
-        place.mkdir(parents=True, exist_ok=True)
+        folders.make(place)
         folders.write_file(place / folders.PREDICTIONS, seam.dump(found))
         folders.write_json(place / folders.REPORT_JSON, report)
-        folders.write_file(place / folders.REPORT_HTML, self.page(report, loaded.examples, found, source=_name(data)))
+        folders.write_file(place / folders.REPORT_HTML, self.page(report, loaded.examples, found, source=source))
         return report
 
     def page(self, report: Mapping[str, Any], examples: Sequence[Example], found: Sequence[Prediction], *, source: str) -> str:
@@ -132,21 +136,19 @@ class Run:
 
     def commands(self, source: str) -> list[str]:
         """What to type to get these figures again."""
-        data = self.manifest["data"]
-        validation = f" --validation {data['validation']['source']}" if data.get("validation") else ""
-        split = f" --split {data['split']}" if data.get("split") else ""
-        return [
-            f"fintune train {self.folder / folders.RECIPE} --data {data['train']['source']}{validation}{split}"
-            f" --output {self.folder}-again",
-            f"fintune evaluate {self.folder}-again --data {source}",
-        ]
+        data, again = self.manifest["data"], f"{self.folder}-again"
+        validation = ["--validation", data["validation"]["source"]] if data.get("validation") else []
+        split = ["--split", data["split"]] if data.get("split") else []
+        train = ["fintune", "train", str(self.folder / folders.RECIPE), "--data", data["train"]["source"], *validation, *split]
+        return [shlex.join([*train, "--output", again]), shlex.join(["fintune", "evaluate", again, "--data", source])]
 
 
 def score(task: Task, loaded: Loaded, found: Sequence[Prediction], *, floors: Mapping[str, Any], source: str) -> dict[str, Any]:
     """The report of predictions on annotated data, with the data card; needs no model."""
     pairs = seam.pair(loaded.examples, found)
     report = task.score(pairs, documents=documents_of(loaded.examples), floors=floors)
-    return {**report, "data": card(loaded.examples, source=source, fingerprint=loaded.fingerprint)}
+    described = card(loaded.examples, source=source, fingerprint=loaded.fingerprint)
+    return {**report, "data": {**described, "rejected": len(loaded.rejected)}}
 
 
 def load(folder: str | Path) -> Run:

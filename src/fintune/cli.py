@@ -32,6 +32,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no progress.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a recipe key: train.epochs=5", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Write over existing files.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.", show_default=False)]
 
 
@@ -90,8 +91,7 @@ def check(
     else:
         from fintune.report.terminal import findings_table
 
-        for error in rejected:
-            note(f"skipped {error}")
+        _tell_rejected(rejected)
         counts = ", ".join(f"{len(part.examples):,} {name}" for name, part in loaded.items())
         if findings:
             _console().print(findings_table(findings))
@@ -150,14 +150,17 @@ def evaluate(
 
     opened = load(run)
     loaded = load_data(data, options, kind=opened.task.kind)
+    _tell_rejected(loaded.rejected)
     with Ticker("predict", len(loaded.examples), mode(quiet=quiet, json=json_)) as tick:
-        report = opened.evaluate(data, options=options, output=output, tick=tick)
+        report = opened.judge(loaded, source=data, output=output, tick=tick)
     _print_report(report, output or run, json_=json_)
 
 
 @app.command()
+@reads_data
 def predict(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
+    options: ReadOptions,
     data: Annotated[
         str | None, typer.Argument(help="File of texts, one a line or any data format; - for standard input.", show_default=False)
     ] = None,
@@ -166,7 +169,7 @@ def predict(
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Extract from new text: highlighted on a terminal, one JSON line a text with --output or in a pipe."""
+    """Extract from new text: highlighted on a terminal, one JSON line a text with --output or, for a file, in a pipe."""
     from fintune import run as folders
     from fintune.api import load
     from fintune.data import predictions as seam
@@ -175,7 +178,9 @@ def predict(
 
     if (data is None) == (not text):
         raise UsageError("give --text, or a file of texts", fix="fintune predict RUN --text '...'  or  fintune predict RUN texts.txt")
-    examples = load_texts(data) if data is not None else [Example(str(i), t) for i, t in enumerate(text, start=1)]
+    if options.on_bad == "skip":
+        raise UsageError("--skip-bad is not for predicting", why="predictions for a part of the texts would hide the rest", fix="mend the rows")
+    examples = load_texts(data, options) if data is not None else [Example(str(i), t) for i, t in enumerate(text, start=1)]
     opened = load(run)
     with Ticker("predict", len(examples), mode(quiet=quiet, json=json_)) as tick:
         found = list(opened.stream(examples, tick=tick))
@@ -211,6 +216,7 @@ def score(
 
     definition = load_task(task)
     loaded = load_data(data, options, kind=definition.kind)
+    _tell_rejected(loaded.rejected)
     learnt = {"gazetteer": floors.learn(load_data(gazetteer, options, kind=definition.kind).examples)} if gazetteer else {}
     report = api.score(definition, loaded, seam.read(predictions), floors=learnt, source=data)
     _print_report(report, None, json_=json_)
@@ -224,6 +230,7 @@ def split(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for train.jsonl, validation.jsonl and test.jsonl.")],
     method: Annotated[str, typer.Option(help="paper, stratified, group, time or hash.")] = "stratified",
     task: Annotated[str, typer.Option(help="Task name or TOML file.")] = "finance-ner-7",
+    force: Force = False,
     json_: Json = False,
 ) -> None:
     """Split data; near duplicates never fall across parts (reported, not moved, with the papers' order)."""
@@ -234,13 +241,15 @@ def split(
     from fintune.tasks.base import load_task
 
     loaded = load(data, options, kind=load_task(task).kind)
+    _tell_rejected(loaded.rejected)
     parts = split_data(loaded.examples, method=method)
-    output.mkdir(parents=True, exist_ok=True)
-    counts = {}
-    for name in ("train", "validation", "test"):
-        examples = getattr(parts, name)
-        counts[name] = len(examples)
-        folders.write_file(output / f"{name}.jsonl", "".join(dump(e) + "\n" for e in examples))
+    files = {name: output / f"{name}.jsonl" for name in parts.parts()}
+    for target in files.values():
+        _refuse_existing(target, force=force)
+    folders.make(output)
+    for name, examples in parts.parts().items():
+        folders.write_file(files[name], "".join(dump(e) + "\n" for e in examples))
+    counts = {name: len(examples) for name, examples in parts.parts().items()}
     if json_:
         _print_json({"method": method, "examples": counts, "findings": [f.record() for f in parts.findings], "output": str(output)})
         return
@@ -280,15 +289,14 @@ def copy(
     recipe: Annotated[str, typer.Argument(help="Bundled recipe or YAML file.")],
     target: Annotated[Path, typer.Argument(help="File to write.")],
     set_: Set = [],  # noqa: B006
-    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
+    force: Force = False,
 ) -> None:
     """Copy a recipe, with every value and what it means, to edit it."""
     from fintune import recipe as recipes
     from fintune import run as folders
 
     resolved = recipes.load(recipe, set_)
-    if target.exists() and not force:
-        raise UsageError(f"{str(target)!r} exists", fix="choose another name, or give --force")
+    _refuse_existing(target, force=force)
     folders.write_file(target, resolved.model_copy(update={"name": target.stem}).to_yaml(comments=True))
     print(target)
 
@@ -304,12 +312,9 @@ def models(json_: Json = False) -> None:
     if json_:
         _print_json({"models": [asdict(e) for e in entries]})
         return
-    from rich.table import Table
-
-    table = Table("name", "id", "parameters", "licence", "obligations", box=None, padding=(0, 1))
     for entry in entries:
-        table.add_row(entry.name, entry.id, f"{entry.parameters / 1e6:,.0f} M", entry.licence, entry.obligations)
-    _console().print(table)
+        print(f"{entry.name}: {entry.id}, {entry.parameters / 1e6:,.0f} M parameters, {entry.licence}")
+        print(f"    For {entry.used_by}. {entry.obligations}")
 
 
 @app.command()
@@ -328,6 +333,8 @@ def corpus(
     from fintune.data.corpus import bundle
     from fintune.data.formats.jsonl import dump
 
+    if everything and slice_ is None:
+        raise UsageError("--everything without --slice", fix="give a slice, such as --slice all")
     if slice_ is None:
         from fintune.data.corpus.card import card
 
@@ -358,11 +365,13 @@ def demo(
     from fintune.report.terminal import score_table, spans_line
 
     if folders.finished(output):
+        if folders.read_json(output / folders.MANIFEST).get("data", {}).get("train", {}).get("source") != DEMO_DATA:
+            raise UsageError(f"{str(output)!r} holds a run that is no demo", where="--output", fix="choose another folder")
         shutil.rmtree(output)
     note("Training ner-minilm on the bundled corpus (synthetic, CC0: see 'fintune corpus') ...")
     with Watch(mode(quiet=quiet, json=False)) as watch:
         finished = run_train(
-            "ner-minilm", data="bundled:train", validation="bundled:validation", output=output, overrides=DEMO_SETTINGS, listen=watch
+            "ner-minilm", data=DEMO_DATA, validation="bundled:validation", output=output, overrides=DEMO_SETTINGS, listen=watch
         )
     report = finished.evaluate("bundled:test")
     console = _console()
@@ -371,6 +380,8 @@ def demo(
         console.print(spans_line(prediction.text, prediction.spans or ()), soft_wrap=True)
     print(f"\nThe report: {output / folders.REPORT_HTML}\nNow your own: fintune predict {output} --text '...'")
 
+
+DEMO_DATA = "bundled:train"
 
 DEMO_SETTINGS = ["train.epochs=4"]
 """The demo trains half as long as the recipe, to show a result in about a minute."""
@@ -382,6 +393,16 @@ DEMO_TEXTS = [
     "while the workforce in Ohio shrank by 240 employees.",
     "The Monetary Policy Committee left its benchmark rate unchanged at 4.25% and sees inflation near 2% by the end of next year.",
 ]
+
+
+def _tell_rejected(rejected: Any) -> None:
+    for error in rejected:
+        note(f"skipped {error}")
+
+
+def _refuse_existing(target: Path, *, force: bool) -> None:
+    if target.exists() and not force:
+        raise UsageError(f"{str(target)!r} exists", fix="choose another name, or give --force")
 
 
 def _print_report(report: dict[str, Any], folder: Path | None, *, json_: bool) -> None:
@@ -420,22 +441,24 @@ def main() -> NoReturn:
     except FintuneError as error:
         _fail(str(error), error.exit_status, error.record() if wants_json else None)
     except typer.TyperException as error:
+        message = " ".join(error.format_message().split()).removesuffix(".")
+        if not message:  # no command: the help has been shown
+            sys.exit(error.exit_code)
         context = getattr(error, "ctx", None)
-        hint = f"; see '{context.command_path} --help'" if context else ""
-        message = " ".join(error.format_message().split())
-        _fail(message + hint, error.exit_code, UsageError(message).record() if wants_json else None)
+        usage = UsageError(message, fix=f"see '{context.command_path} --help'" if context else "")
+        _fail(str(usage), error.exit_code, usage.record() if wants_json else None)
     except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted", 130, None)
+        _stopped("interrupted", 130, wants_json=wants_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
         sys.exit(0)
     except Exception as error:
         stopped = getattr(error, "status", None)
         if type(error).__name__ == "Interrupted" and isinstance(stopped, int):
-            _fail(f"stopped by {error}; the state is saved, the same command goes on from it", stopped, None)
-        _unexpected(error)
+            _stopped(f"stopped by {error}; the state is saved, the same command goes on from it", stopped, wants_json=wants_json)
+        _unexpected(error, wants_json=wants_json)
 
 
 def _fail(message: str, status: int, record: dict[str, object] | None) -> NoReturn:
@@ -445,14 +468,19 @@ def _fail(message: str, status: int, record: dict[str, object] | None) -> NoRetu
     sys.exit(status)
 
 
-def _unexpected(error: Exception) -> NoReturn:
+def _stopped(message: str, status: int, *, wants_json: bool) -> NoReturn:
+    _fail(message, status, {"error": "E-STOPPED", "what": message, "exit_status": status} if wants_json else None)
+
+
+def _unexpected(error: Exception, *, wants_json: bool) -> NoReturn:
     if _Debug.on:
         traceback.print_exc()
         sys.exit(1)
     with tempfile.NamedTemporaryFile("w", prefix="fintune-", suffix=".log", delete=False, encoding="utf-8") as log:
         traceback.print_exc(file=log)
     what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    _fail(f"{what}; the traceback is in {log.name}, or use 'fintune --debug ...'", 1, None)
+    failure = FintuneError(what, fix=f"the traceback is in {log.name}, or use 'fintune --debug ...'")
+    _fail(str(failure), failure.exit_status, failure.record() if wants_json else None)
 
 
 if __name__ == "__main__":

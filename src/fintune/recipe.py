@@ -266,21 +266,9 @@ def _override(settings: dict[str, Any], key: str, value: Any) -> None:
     target[last] = value
 
 
-def _numbers(value: Any) -> Any:
-    """YAML 1.1 reads `1e-3` as text; settings mean the number."""
-    if isinstance(value, dict):
-        return {k: _numbers(v) for k, v in value.items()}
-    if isinstance(value, str) and "e" in value.lower():
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
 def _validate(settings: dict[str, Any], lines: Mapping[str, str], where: str) -> Recipe:
     try:
-        recipe = Recipe.model_validate(_numbers(settings))
+        recipe = Recipe.model_validate(settings)
     except ValidationError as error:
         raise _first(error, lines, where) from None
     if recipe.head.transitions == "learned" and recipe.train.label_smoothing:

@@ -66,7 +66,6 @@ ERRORS = (
     (7, "Orrick & Vale", "Orrick", "Person"),
     (7, "", "filing", "Product"),
     (8, "Oatwell", "Oatwell", "Company"),
-    (8, "Brisk", "", ""),
     (9, "11.62 per euro", "11.62", "Quantity"),
     (9, "", "krona", "Money"),
     (10, "two rate cuts", "", ""),
@@ -74,14 +73,9 @@ ERRORS = (
     (12, "Kestrel 9", "Kestrel 9 accelerator", "Product"),
     (14, "3-1/4 cents", "1/4 cents", "Quantity"),
     (15, "western Australia", "Australia", "Location"),
-    (17, "", "The well", "Product"),
-    (20, "Whitmore Global Income", "Whitmore Global Income", "Product"),
     (21, "Ostrava Steel", "Ostrava", "Location"),
-    (22, "SafeHarbour", "SafeHarbour bonds", "Product"),
-    (23, "1,900 savers", "", ""),
     (24, "23,000", "", ""),
     (24, "Vantor E3", "Vantor", "Company"),
-    (25, "half of the cost", "", ""),
     (27, "year-end", "", ""),
     (28, "Sierra Blanca", "Sierra Blanca", "Product"),
     (29, "", "volume", "Quantity"),
@@ -114,10 +108,10 @@ def predictions() -> list[Prediction]:
     for number, example in enumerate(examples()):
         mine = [error for error in ERRORS if error[0] == number]
         spans = [span for span in example.spans or () if span.text not in {gold for _, gold, _, _ in mine}]
-        for _, _, surface, label in mine:
-            if surface:
-                start = example.text.index(surface)
-                spans.append(Span(start, start + len(surface), label, surface, "predicted"))
+        for _, gold, surface, label in mine:
+            starts = [s.start + gold.index(surface) for s in example.spans or () if gold and surface in gold and s.text == gold]
+            for start in starts or [example.text.index(surface)]:
+                spans += [Span(start, start + len(surface), label, surface, "predicted")] * bool(surface)
         confidence = round(0.97 - 0.11 * len(mine) - 0.003 * number, 3)
         found.append(Prediction(example.id, example.text, spans=tuple(sorted(spans)), confidence=confidence))
     broken = found[18]
@@ -146,10 +140,10 @@ def log() -> list[dict[str, Any]]:
     records: list[dict[str, Any]] = []
     for step in range(1, 637):
         epoch = (step - 1) // 106
-        loss = 1.55 * math.exp(-step / 90) + 0.12 + abs(draw.gauss(0, 0.05)) * (1 + 2 * math.exp(-step / 150))
+        loss = 1.55 * math.exp(-step / 90) + 0.12 + 0.1 * draw.gammavariate(1.5, 1) * (1 + 3 * math.exp(-step / 150))
         records.append({"event": "step", "step": step, "epoch": epoch, "loss": loss, "norm": 1.0, "rate": 5e-4, "tokens": 900, "seconds": 0.09})
         if step % 106 == 0:
-            strict = (0.498, 0.641, 0.715, 0.748, 0.761, 0.757)[epoch]
+            strict = (0.498, 0.662, 0.751, 0.789, 0.807, 0.801)[epoch]
             metrics = {"micro_f1": strict, "surface_micro_f1": strict + 0.013, "macro_f1": strict - 0.04}
             records.append({"event": "validation", "step": step, "epoch": epoch, "metrics": metrics})
     return records

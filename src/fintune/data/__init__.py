@@ -1,0 +1,1 @@
+"""From files to examples, and what is wrong with them."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fintune.report.figures import decimal, number, part
+from fintune.report.figures import number, part
 from fintune.report.svg import element, line, picture, polyline, share, stretched, text
 from fintune.report.wording import metric_words
 
@@ -96,8 +96,8 @@ def _validation(curves: Mapping[str, Points], last: float, kept: float | None) -
     scale = ticks(min(values), max(values))
     kinds = dict(zip(curves, ("first", "second"), strict=False))
     drawing = _chart("validation score over steps", {kinds[name]: curve for name, curve in curves.items()}, scale, last, kept=kept)
-    legend = tuple((kinds[name], f"{metric_words(name)}, {decimal(curve[-1][1])} at the end") for name, curve in curves.items())
-    return Panel("Validation score", drawing, legend, "The dashed line is the epoch whose weights were kept." if kept is not None else "")
+    legend = tuple((kinds[name], metric_words(name)) for name in curves)
+    return Panel("Validation score", drawing, legend, "Dashed: the epoch whose weights were kept." if kept is not None else "")
 
 
 def _chart(

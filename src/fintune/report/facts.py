@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -99,10 +100,15 @@ def _flat(prefix: str, value: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Rows of nested objects, with the names of their keys put together."""
     for key, inner in value.items():
         name = f"{prefix} {key}".strip().replace("_", " ")
-        if isinstance(inner, Mapping) and any(isinstance(v, Mapping | list) for v in inner.values()):
+        if isinstance(inner, Mapping):
             yield from _flat(name, inner)
         elif inner not in (None, "", [], {}):
             yield name, said(inner)
+
+
+def is_digest(value: str) -> bool:
+    """Whether a value is a SHA-256 in hexadecimal digits, which the page sets in even letters."""
+    return re.fullmatch(r"[0-9a-f]{64}", value) is not None
 
 
 def said(value: Any) -> str:

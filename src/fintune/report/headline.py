@@ -69,7 +69,7 @@ def _trust(report: Mapping[str, Any], value: Score | None) -> list[str]:
     documents = whole(report.get("documents"))
     over = f", resampling {counted(documents, 'document')}" if documents else ""
     return [
-        f"On other documents of the same kind, the score would plausibly lie between {decimal(value.low)} and {decimal(value.high)} "
+        f"Over all documents of this kind, the score plausibly lies between {decimal(value.low)} and {decimal(value.high)} "
         f"({interval_name(report)}{over})."
     ]
 

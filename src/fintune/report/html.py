@@ -98,6 +98,7 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "card": facts.data_card(inputs.data_card),
         "card_labels": facts.label_counts(inputs.data_card),
         "environment": facts.environment(manifest),
+        "is_digest": facts.is_digest,
         "files": facts.files(manifest),
         "colour": lambda label: f"c{colours.get(label, COLOURS - 1)}",
         "verdicts": wording.VERDICTS,

@@ -56,6 +56,11 @@ class Matrix:
     labels: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
+    @property
+    def upright(self) -> bool:
+        """Whether the names above the columns are too many or too long to stand side by side."""
+        return len(self.labels) > 10 or max(map(len, self.labels)) > 10
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:

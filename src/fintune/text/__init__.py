@@ -1,0 +1,1 @@
+"""Text itself: alignment, tags, literals, words and their shapes."""
