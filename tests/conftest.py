@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny
 
+import tiny
 from fintune.recipe import Recipe
 from fintune.records import Example
+from forks import Forks
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +51,10 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Makes processes that may be killed."""
+    with Forks(tmp_path_factory.mktemp("forks")) as helper:
+        yield helper

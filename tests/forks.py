@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,16 @@ class Forks:
     def run(self, job: str, arguments: Mapping[str, Any], *, kill_after: float | None = None) -> Ended:
         """Fork and wait."""
         return self.wait(self.start(job, arguments), after=kill_after)
+
+    def run_all(self, job: str, each: Sequence[Mapping[str, Any]]) -> list[Ended]:
+        """Fork a child for each of the arguments, a few at a time; how they ended, in order."""
+        ended: list[Ended] = []
+        running: list[tuple[int, Path]] = []
+        for arguments in each:
+            running.append(self.start(job, arguments))
+            if len(running) > (os.cpu_count() or 1):
+                ended.append(self.wait(running.pop(0)))
+        return ended + [self.wait(child) for child in running]
 
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         assert self.helper.stdin is not None

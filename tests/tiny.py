@@ -35,7 +35,7 @@ VOCABULARY = 400
 
 
 def examples(count: int = 60) -> list[Example]:
-    """Annotated sentences of all seven types; patterns and fillings take turns, so that no two are alike."""
+    """Annotated sentences of all seven types; patterns and fillings take turns."""
     turns = dict.fromkeys(SLOTS, 0)
     return [_compose(str(i + 1), PATTERNS[(i + i // 21) % len(PATTERNS)], turns) for i in range(count)]
 

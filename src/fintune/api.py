@@ -74,6 +74,10 @@ class Run:
 
         return built if not torch.cuda.is_available() else _on_device(built, "cuda")
 
+    def read_model(self) -> None:
+        """Read the model now, not at the first prediction; errors as of `model`."""
+        self.model  # noqa: B018
+
     def predict(self, data: Data | Sequence[str], *, tick: Any = None) -> list[Prediction]:
         """Predictions for texts, examples, or a file of either, in order."""
         return list(self.stream(_texts(data), tick=tick))
@@ -111,7 +115,7 @@ class Run:
         gazetteer = floors.from_record(folders.read_json(self.folder / folders.FLOORS), where=str(self.folder / folders.FLOORS))
         report = score(self.task, loaded, found, floors={"gazetteer": gazetteer}, source=source)
         place = Path(output) if output is not None else self.folder
-        folders.make(place)
+        make_folder(place)
         folders.write_file(place / folders.PREDICTIONS, seam.dump(found))
         folders.write_json(place / folders.REPORT_JSON, report)
         folders.write_file(place / folders.REPORT_HTML, self.page(report, loaded.examples, found, source=source))
@@ -188,10 +192,11 @@ def train(
     task = load_task(resolved.task)
     if split is not None and validation is not None:
         raise UsageError("--split and --validation are both given", fix="give one of them")
+    tell = listen or _silent
     loaded = load_data(data, options, kind=task.kind)
     examples: Sequence[Example] = loaded.examples
     held: Sequence[Example] = ()
-    described: dict[str, Any] = {"train": {"source": _name(data), "fingerprint": loaded.fingerprint, "examples": len(loaded.examples)}}
+    described: dict[str, Any] = {"train": _described(data, loaded, tell)}
     if split is not None:
         parts = split_data(loaded.examples, method=split)
         examples, held = parts.train, parts.validation
@@ -199,11 +204,11 @@ def train(
     elif validation is not None:
         checked = load_data(validation, options, kind=task.kind)
         held = checked.examples
-        described["validation"] = {"source": _name(validation), "fingerprint": checked.fingerprint, "examples": len(held)}
+        described["validation"] = _described(validation, checked, tell)
     folder = Path(output) if output is not None else _free(resolved.name)
     from fintune.train.run import train as run_training
 
-    run_training(resolved, task, examples, held, folder, data=described, listen=listen or _silent)
+    run_training(resolved, task, examples, held, folder, data=described, listen=tell)
     return Run(folder)
 
 
@@ -212,12 +217,37 @@ def split_data(examples: Sequence[Example], *, method: str) -> Split:
     return split_examples(examples, method=method)
 
 
+def make_folder(place: Path) -> None:
+    """Make a folder with those above it.
+
+    Raises:
+        ResourceError: where the system refuses.
+    """
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise folders.disk_error(error, place) from None
+
+
 def _texts(data: Any) -> Sequence[Example]:
     from fintune.data.load import load_texts
 
     if isinstance(data, (str, Path)):
         return load_texts(data)
     return [item if isinstance(item, Example) else Example(str(i), item) for i, item in enumerate(data, start=1)]
+
+
+def _described(data: Data, loaded: Loaded, listen: Any) -> dict[str, Any]:
+    """What the manifest keeps of a data set; what was left out of it, or has no place in its text, is told."""
+    for error in loaded.rejected:
+        listen({"event": "note", "message": f"skipped {error}"})
+    if loaded.unaligned:
+        message = f"{_name(data)}: listed surfaces that occur nowhere in their texts: {loaded.unaligned}; 'fintune check' names them"
+        listen({"event": "note", "message": message})
+    return {
+        "source": _name(data), "fingerprint": loaded.fingerprint, "examples": len(loaded.examples),
+        "rejected": len(loaded.rejected), "unaligned": loaded.unaligned,
+    }  # fmt: skip
 
 
 def _name(data: Data) -> str:

@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import traceback
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -49,6 +50,12 @@ def root(
 ) -> None:
     """Options of every command."""
     _Debug.on = debug
+    if not debug:
+        warnings.filterwarnings("ignore", category=FutureWarning)  # what libraries say about their own next versions
+
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 and the number of the signal."""
 
 
 class _Debug:
@@ -151,6 +158,7 @@ def evaluate(
     opened = load(run)
     loaded = load_data(data, options, kind=opened.task.kind)
     _tell_rejected(loaded.rejected)
+    opened.read_model()  # before the clock of the ticker starts
     with Ticker("predict", len(loaded.examples), mode(quiet=quiet, json=json_)) as tick:
         report = opened.judge(loaded, source=data, output=output, tick=tick)
     _print_report(report, output or run, json_=json_)
@@ -179,9 +187,10 @@ def predict(
     if (data is None) == (not text):
         raise UsageError("give --text, or a file of texts", fix="fintune predict RUN --text '...'  or  fintune predict RUN texts.txt")
     if options.on_bad == "skip":
-        raise UsageError("--skip-bad is not for predicting", why="predictions for a part of the texts would hide the rest", fix="mend the rows")
+        raise UsageError("--skip-bad is not for predicting", why="predictions for a part of the texts hide the rest", fix="mend the rows")
     examples = load_texts(data, options) if data is not None else [Example(str(i), t) for i, t in enumerate(text, start=1)]
     opened = load(run)
+    opened.read_model()  # before the clock of the ticker starts
     with Ticker("predict", len(examples), mode(quiet=quiet, json=json_)) as tick:
         found = list(opened.stream(examples, tick=tick))
     if output is not None:
@@ -235,7 +244,7 @@ def split(
 ) -> None:
     """Split data; near duplicates never fall across parts (reported, not moved, with the papers' order)."""
     from fintune import run as folders
-    from fintune.api import split_data
+    from fintune.api import make_folder, split_data
     from fintune.data.formats.jsonl import dump
     from fintune.data.load import load
     from fintune.tasks.base import load_task
@@ -246,7 +255,7 @@ def split(
     files = {name: output / f"{name}.jsonl" for name in parts.parts()}
     for target in files.values():
         _refuse_existing(target, force=force)
-    folders.make(output)
+    make_folder(output)
     for name, examples in parts.parts().items():
         folders.write_file(files[name], "".join(dump(e) + "\n" for e in examples))
     counts = {name: len(examples) for name, examples in parts.parts().items()}
@@ -435,8 +444,10 @@ def main() -> NoReturn:
     """Run the command line; every failure ends in one line and its exit status."""
     wants_json = "--json" in sys.argv
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="fintune", standalone_mode=False)
         sys.stdout.flush()
+        if status == INTERRUPTED:  # what typer makes of a keyboard interrupt
+            _stopped("interrupted", INTERRUPTED, wants_json=wants_json)
         sys.exit(status if isinstance(status, int) else 0)
     except FintuneError as error:
         _fail(str(error), error.exit_status, error.record() if wants_json else None)
@@ -450,7 +461,7 @@ def main() -> NoReturn:
     except typer.Exit as leaving:
         sys.exit(leaving.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        _stopped("interrupted", 130, wants_json=wants_json)
+        _stopped("interrupted", INTERRUPTED, wants_json=wants_json)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
         sys.exit(0)

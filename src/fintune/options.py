@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from fintune.data.formats.base import ReadOptions
-from fintune.errors import UsageError, did_you_mean
+from fintune.errors import UsageError
 
 _PANEL = "Reading data"
 _PREFIX = "read_"  # keeps the parameters apart from a command's own
@@ -47,7 +47,7 @@ def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
 
 def _options(values: dict[str, Any]) -> ReadOptions:
     """Options given; what was not given keeps its default, which `ReadOptions` states."""
-    given = {name: value for name, value in values.items() if value not in (None, [], False)}
+    given = {name: value for name, value in values.items() if value is not None and value is not False and value != []}
     if "on_bad" in given:
         given["on_bad"] = "skip"
     if "rename" in given:
@@ -56,7 +56,4 @@ def _options(values: dict[str, Any]) -> ReadOptions:
             if not (old and equals and new):
                 raise UsageError(f"--rename {old}{equals}{new} is not OLD=NEW", fix="write e.g. --rename LOC=Location")
         given["rename"] = {old: new for old, _, new in pairs}
-    for name, allowed in (("occurrences", ("all", "first")), ("scheme", ("auto", "BIO", "IOB", "IO", "BIOES"))):
-        if name in given and given[name] not in allowed:
-            raise UsageError(f"unknown {name} {given[name]!r}", where=f"--{name}", fix=did_you_mean(given[name], allowed))
     return ReadOptions(**given)

@@ -34,9 +34,9 @@ class Model(Section):
     base: str = "minilm"
     """Name in the catalog (`fintune models`), a hub id, or a local folder."""
     revision: str | None = None
-    """Commit of a hub id; the catalog's own where None."""
+    """Commit of a hub id; the catalog's own where null."""
     dropout: Share | None = None
-    """Probability of the base model's own dropout layers during training; the base model's setting where None."""
+    """Probability of the base model's own dropout layers during training; the base model's setting where null."""
 
 
 class Adapter(Section):
@@ -94,7 +94,7 @@ class Train(Section):
     learning_rate: float = Field(default=5e-5, gt=0)
     """Peak learning rate of the adapter."""
     head_learning_rate: float | None = Field(default=None, gt=0)
-    """Peak learning rate of the head; the adapter's where None."""
+    """Peak learning rate of the head; the adapter's where null."""
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     """Course of the learning rate after warm-up."""
     warmup: Share = 0.1
@@ -102,11 +102,11 @@ class Train(Section):
     weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled decay of AdamW (Loshchilov and Hutter 2019), per unit of learning rate."""
     clip: float | None = Field(default=1.0, gt=0)
-    """Largest global gradient norm; None leaves gradients as they are."""
+    """Largest global gradient norm; null leaves gradients as they are."""
     label_smoothing: Share = 0.0
     """Share of the target probability that is spread over all tags (not with learned transitions)."""
     noise: Literal["none", "neftune", "uniform"] = "none"
-    """Noise on token embeddings: `neftune` is U(-1, 1) x noise_alpha / sqrt(tokens x width) of an example, `uniform` U(-1, 1) x noise_alpha."""
+    """Noise on embeddings: `neftune` is U(-1, 1) x noise_alpha / sqrt(tokens x width) of an example, `uniform` U(-1, 1) x noise_alpha."""
     noise_alpha: float = Field(default=5.0, ge=0)
     """Magnitude of the noise."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -116,9 +116,9 @@ class Train(Section):
     metric: str = "surface_micro_f1"
     """Validation metric that `best` and `patience` go by."""
     patience: int | None = Field(default=None, ge=1)
-    """Epochs without improvement of `metric` after which training stops early; None trains to the end."""
+    """Epochs without improvement of `metric` after which training stops early; null trains to the end."""
     checkpoint_every: int | None = Field(default=None, ge=1)
-    """Optimizer steps between checkpoints; one after each epoch where None."""
+    """Optimizer steps between checkpoints; one after each epoch where null."""
 
 
 class Predict(Section):
@@ -201,18 +201,26 @@ def load(name: str | Path, overrides: Sequence[str] | Mapping[str, Any] = ()) ->
         RecipeError: for unreadable YAML, an unknown key, a value of the wrong type or out of range.
     """
     path = locate(str(name))
-    text = path.read_text(encoding="utf-8")
-    settings, lines = _parse(text, str(path))
+    settings, lines = _parse(_read(path), str(path))
     pairs = overrides.items() if isinstance(overrides, Mapping) else [_pair(item) for item in overrides]
     for key, value in pairs:
         _override(settings, key, value)
-        lines[key] = f"--set {key}"
+        lines = {name: place for name, place in lines.items() if not name.startswith(f"{key}.")} | {key: f"--set {key}"}
     return _validate(settings, lines, str(path))
 
 
 def from_settings(settings: Mapping[str, Any], where: str) -> Recipe:
     """A recipe from plain settings, as kept in a run folder."""
     return _validate(dict(settings), {}, where)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"not UTF-8 at byte {error.start}", where=str(path), fix="save the recipe as UTF-8") from None
+    except OSError as error:
+        raise RecipeError("cannot be read", where=str(path), why=error.strerror or str(error), fix="check its permissions") from None
 
 
 def _parse(text: str, where: str) -> tuple[dict[str, Any], dict[str, str]]:

@@ -22,39 +22,8 @@ from fintune.report.html import ReportInputs, render
 
 LABELS = ("Company", "Date", "Location", "Money", "Person", "Product", "Quantity")
 
-# (document, text with [surface](Label))
-TEXTS = (
-    ("d01", "[Halvorsen Shipping ASA](Company) sold [three tankers](Quantity) to [Pelagia Lines](Company) on [Tuesday](Date) for [$212 million](Money)."),
-    ("d01", "The buyer, based in [Piraeus](Location), expects the vessels by [the end of March](Date), said chief executive [Ioanna Markou](Person)."),
-    ("d02", "[Northgate Biologics](Company) fell [11.4%](Quantity) after regulators in [Canada](Location) asked for more data on [Lenovax](Product)."),
-    ("d02", "Sales of [Lenovax](Product) came to [C$48.6 million](Money) in [the second quarter](Date), against [C$61 million](Money) [a year earlier](Date)."),
-    ("d02", "[Dr. Amara Osei](Person), who leads research at [Northgate](Company), called the request routine."),
-    ("d03", "[Banco Almena](Company) will close [140 branches](Quantity) across [Spain](Location) and [Portugal](Location) by [June 2024](Date)."),
-    ("d03", "The lender put the cost at [€75 million](Money), to be booked in [the fourth quarter of 2023](Date)."),
-    ("d04", "[Orrick & Vale](Company) raised its stake in [Tessera Foods](Company) to [9.8%](Quantity) from [7.1%](Quantity), a filing showed on [May 3](Date)."),
-    ("d04", "[Tessera](Company) makes [Oatwell](Product) cereals, [Oatwell](Product) bars and the [Brisk](Product) line of iced teas."),
-    ("d05", "The [Swedish](Location) krona weakened to [11.62 per euro](Money) on [Friday](Date), its lowest since [August](Date)."),
-    ("d05", "[Linnea Bergqvist](Person) of [Nordhaven Bank](Company) expects [two rate cuts](Quantity) before [Christmas](Date)."),
-    ("d06", "[Caldera Semiconductor](Company) guided for revenue of [$1.90 billion](Money) to [$1.95 billion](Money) in [fiscal 2025](Date)."),
-    ("d06", "Shipments of the [Kestrel 9](Product) accelerator rose to [310,000 units](Quantity), finance chief [Paul Renner](Person) told analysts."),
-    ("d06", "[Caldera](Company) is building a second plant near [Dresden](Location), with [€640 million](Money) of public money, as the site near [Dresden](Location) costs twice that."),
-    ("d07", "Wheat for [December](Date) delivery gained [3-1/4 cents](Money) in [Chicago](Location)."),
-    ("d07", "Traders at [Marlow Grain](Company) blamed dry weather in [western Australia](Location)."),
-    ("d08", "[Sable Ridge Energy](Company) discovered gas [40 kilometres](Quantity) off [Mozambique](Location), it said [yesterday](Date)."),
-    ("d08", "The well, drilled to [4,150 metres](Quantity), cost [$88 million](Money)."),
-    ("d09", "[Joaquín Ferrer](Person) resigned from the board of [Grupo Altamar](Company) on [12 February](Date), citing other duties."),
-    ("d09", "[Altamar](Company) has yet to name a successor; shares in [Altamar](Company) closed [0.6%](Quantity) lower in [Mexico City](Location)."),
-    ("d10", "The fund, [Whitmore Global Income](Company), charges [0.45%](Quantity) a year and held [$3.2 billion](Money) at [31 December 2023](Date)."),
-    ("d10", "Its manager, [Helen Achterberg](Person), trimmed [Ostrava Steel](Company) and added to [Pelagia Lines](Company)."),
-    ("d11", "[Kinross Avery](Company) agreed to pay [£14.5 million](Money) to settle claims over its [SafeHarbour](Product) bonds."),
-    ("d11", "The [U.K.](Location) regulator said [1,900 savers](Quantity) had lost money between [2016](Date) and [2019](Date)."),
-    ("d12", "[Vantor Mobility](Company) recalled [23,000](Quantity) [Vantor E3](Product) scooters in [Germany](Location) and [Austria](Location)."),
-    ("d12", "A battery supplier in [Shenzhen](Location) will bear [half of the cost](Quantity), said [Vantor](Company) founder [Nils Okafor](Person)."),
-    ("d13", "[Merriweather plc](Company) proposed a final dividend of [18.2p](Money), up [4%](Quantity), payable on [7 July](Date)."),
-    ("d13", "Net debt fell to [£402m](Money) at [year-end](Date)."),
-    ("d14", "Output at the [Sierra Blanca](Location) mine of [Aurora Copper](Company) slipped to [18,400 tonnes](Quantity) in [Q3](Date)."),
-    ("d14", "\"We will not chase volume,\" said [Carmen Villalobos](Person), who has run [Aurora](Company) since [2020](Date)."),
-)  # fmt: skip
+# A line: the document, then a text with [surface](Label).
+TEXTS = [line.split(" ", 1) for line in Path(__file__).with_name("made_up_texts.txt").read_text(encoding="utf-8").splitlines()]
 
 # What the model got wrong: (text number, gold surface or "" for none, predicted surface or "" for none, predicted label).
 ERRORS = (
@@ -82,10 +51,12 @@ ERRORS = (
 )  # fmt: skip
 
 SEEN = {
-    "Germany": "Location", "Spain": "Location", "Friday": "Date", "Tuesday": "Date", "2019": "Date", "2020": "Date", "Pelagia Lines": "Company",
-    "Q3": "Date", "U.K.": "Location", "Chicago": "Location", "December": "Date", "yesterday": "Date", "Merriweather plc": "Company", "4%": "Quantity",
-    "the second quarter": "Date", "Canada": "Location", "August": "Date", "Brisk": "Product", "May 3": "Date", "Swedish": "Location",
-}  # fmt: skip
+    "Company": ("Pelagia Lines", "Merriweather plc"),
+    "Date": ("Friday", "Tuesday", "2019", "2020", "Q3", "December", "August", "yesterday", "the second quarter", "May 3"),
+    "Location": ("Germany", "Spain", "U.K.", "Chicago", "Canada", "Swedish"),
+    "Product": ("Brisk",),
+    "Quantity": ("4%",),
+}
 _MARKED = re.compile(r"\[([^\]]+)\]\((\w+)\)")
 
 
@@ -115,14 +86,15 @@ def predictions() -> list[Prediction]:
         confidence = round(0.97 - 0.11 * len(mine) - 0.003 * number, 3)
         found.append(Prediction(example.id, example.text, spans=tuple(sorted(spans)), confidence=confidence))
     broken = found[18]
-    found[18] = Prediction(broken.id, broken.text, spans=(), raw="{'Company': ['Grupo Altamar', 'Date':", status="malformed", reason="unclosed list")
+    raw = "{'Company': ['Grupo Altamar', 'Date':"
+    found[18] = Prediction(broken.id, broken.text, spans=(), raw=raw, status="malformed", reason="unclosed list")
     return found
 
 
 def report() -> dict[str, Any]:
     """The scores of the predictions."""
     gold, found = examples(), predictions()
-    floors = {"empty": EMPTY, "gazetteer": Gazetteer(SEEN)}
+    floors = {"empty": EMPTY, "gazetteer": Gazetteer({surface: label for label, surfaces in SEEN.items() for surface in surfaces})}
     return build(
         [SpanPair(e.text, e.spans or (), p.spans or ()) for e, p in zip(gold, found, strict=True)],
         task="finance-ner-7",
@@ -141,7 +113,7 @@ def log() -> list[dict[str, Any]]:
     for step in range(1, 637):
         epoch = (step - 1) // 106
         loss = 1.55 * math.exp(-step / 90) + 0.12 + 0.1 * draw.gammavariate(1.5, 1) * (1 + 3 * math.exp(-step / 150))
-        records.append({"event": "step", "step": step, "epoch": epoch, "loss": loss, "norm": 1.0, "rate": 5e-4, "tokens": 900, "seconds": 0.09})
+        records.append({"event": "step", "step": step, "epoch": epoch, "loss": loss, "tokens": 900, "seconds": 0.09})
         if step % 106 == 0:
             strict = (0.498, 0.662, 0.751, 0.789, 0.807, 0.801)[epoch]
             metrics = {"micro_f1": strict, "surface_micro_f1": strict + 0.013, "macro_f1": strict - 0.04}
@@ -152,7 +124,7 @@ def log() -> list[dict[str, Any]]:
 MANIFEST: dict[str, Any] = {
     "schema_version": 1,
     "seed": 7,
-    "base": {"name": "minilm", "id": "microsoft/MiniLM-L12-H384-uncased", "revision": "44acabbec0ef", "licence": "MIT", "obligations": "keep the notice"},
+    "base": {"name": "minilm", "id": "microsoft/MiniLM-L12-H384-uncased", "revision": "44acabbec0ef", "licence": "MIT"},
     "base_sha256": "5f0c" * 16,
     "recipe_fingerprint": "93ab" * 16,
     "parameters": {"trainable": 667_407, "total": 34_027_407, "matched_modules": [f"encoder.layer.{n}.attention" for n in range(72)]},

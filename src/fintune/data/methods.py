@@ -37,7 +37,11 @@ class Job:
     def units(self) -> Units:
         """The units in an order that depends on the seed and on what is in them, but not on the order of the data."""
         digests = [_digest(self.seed, example.id, example.text) for example in self.examples]
-        return sorted(self.joined.sets(), key=lambda members: min(digests[member] for member in members))
+
+        def order(members: list[int]) -> bytes:  # not the smallest digest: large units would mostly come first
+            return hashlib.sha256(b"".join(sorted(digests[member] for member in members))).digest()
+
+        return sorted(self.joined.sets(), key=order)
 
     def shares(self) -> list[float]:
         """Examples that each split should get; less than any number for a split that is to stay empty."""

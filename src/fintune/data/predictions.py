@@ -14,6 +14,8 @@ from typing import Any
 from fintune.errors import ArtifactError, DataError, did_you_mean
 from fintune.records import Answer, Example, Prediction, Span
 
+_STATUSES = ("ok", "repaired", "malformed")
+_NAMES = {str: "a string", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
 _KEYS = ("id", "text", "spans", "label", "answer", "raw", "status", "reason", "confidence", "prompt_hash")
 
 
@@ -51,6 +53,8 @@ def read(path: Path) -> list[Prediction]:
         raise ArtifactError("no predictions file", where=str(path), fix="run 'fintune predict' or 'fintune evaluate' first") from None
     except UnicodeDecodeError as error:
         raise DataError("predictions are not UTF-8", where=str(path), why=str(error), fix="write them as UTF-8") from None
+    except OSError as error:
+        raise ArtifactError("predictions cannot be read", where=str(path), why=error.strerror or str(error), fix="check the path") from None
     return [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, start=1) if line.strip()]
 
 
@@ -65,33 +69,52 @@ def _parse(line: str, where: str) -> Prediction:
         if key not in _KEYS:
             raise DataError(f"unknown key {key!r}", where=where, fix=did_you_mean(key, _KEYS))
     try:
-        spans = data.get("spans")
-        return Prediction(
-            id=str(data["id"]),
-            text=str(data["text"]),
-            spans=None if spans is None else tuple(_span(s, data["text"]) for s in spans),
-            label=data.get("label"),
-            answer=Answer(int(data["answer"]["start"]), str(data["answer"]["text"])) if data.get("answer") else None,
-            raw=data.get("raw", ""),
-            status=data.get("status", "ok"),
-            reason=data.get("reason", ""),
-            confidence=data.get("confidence"),
-            prompt_hash=data.get("prompt_hash", ""),
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        return _prediction(data)
+    except ValueError as error:
         raise DataError(
-            "line is not a prediction",
-            where=where,
-            why=f"{type(error).__name__}: {error}",
-            fix='write {"id", "text", "spans": [{"start", "end", "label"}]}',
+            "line is not a prediction", where=where, why=str(error), fix='write {"id", "text", "spans": [{"start", "end", "label"}]}'
         ) from None
 
 
-def _span(data: dict[str, Any], text: str) -> Span:
-    start, end = int(data["start"]), int(data["end"])
+def _prediction(data: dict[str, Any]) -> Prediction:
+    text, spans, answer = _value(data, "text", str), _value(data, "spans", list, None), _value(data, "answer", dict, None)
+    confidence, status = _value(data, "confidence", float, None), _value(data, "status", str, "ok")
+    if status not in _STATUSES:
+        raise ValueError(f"'status' is {status!r}, not one of {', '.join(_STATUSES)}")
+    if confidence is not None and not 0 <= confidence <= 1:
+        raise ValueError(f"'confidence' is {confidence}, not a probability")
+    return Prediction(
+        id=str(_value(data, "id", int)) if isinstance(data.get("id"), int) else _value(data, "id", str),
+        text=text,
+        spans=None if spans is None else tuple(_span(span, text) for span in spans),
+        label=_value(data, "label", str, None),
+        answer=None if answer is None else Answer(_value(answer, "start", int), _value(answer, "text", str)),
+        raw=_value(data, "raw", str, ""),
+        status=status,
+        reason=_value(data, "reason", str, ""),
+        confidence=confidence,
+        prompt_hash=_value(data, "prompt_hash", str, ""),
+    )
+
+
+def _value(data: dict[str, Any], key: str, kind: type, *default: Any) -> Any:
+    """The value of a key, of one type (a whole number is a float, a truth value no number); its default where missing or null."""
+    value = data.get(key)
+    if value is None and default:
+        return default[0]
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+        found = f"is {json.dumps(value, ensure_ascii=False)[:60]}" if key in data else "is missing"
+        raise ValueError(f"{key!r} {found}, not {_NAMES[kind]}")
+    return value
+
+
+def _span(data: Any, text: str) -> Span:
+    if not isinstance(data, dict):
+        raise ValueError(f"a span is {json.dumps(data, ensure_ascii=False)[:60]}, not an object")
+    start, end = _value(data, "start", int), _value(data, "end", int)
     if not 0 <= start < end <= len(text):
         raise ValueError(f"span [{start}, {end}) lies outside a text of {len(text)} characters")
-    return Span(start, end, str(data["label"]), text[start:end], "predicted")
+    return Span(start, end, _value(data, "label", str), text[start:end], "predicted")
 
 
 def pair(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[tuple[Example, Prediction]]:

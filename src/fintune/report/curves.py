@@ -56,19 +56,18 @@ def points(pairs: Iterable[tuple[object, object]]) -> Points:
     return sorted((x, y) for x, y in numbers if x is not None and y is not None)
 
 
-def thinned(curve: Points, most: int = _POINTS) -> Points:
-    """At most `most` points: means of equally many neighbours."""
-    size = math.ceil(len(curve) / most)
-    groups = [curve[at : at + size] for at in range(0, len(curve), size)] if size > 1 else [[point] for point in curve]
+def thinned(curve: Points, size: int) -> Points:
+    """Means of `size` neighbours each."""
+    groups = [curve[at : at + size] for at in range(0, len(curve), size)]
     return [(sum(x for x, _ in group) / len(group), sum(y for _, y in group) / len(group)) for group in groups]
 
 
 def smoothed(curve: Points) -> Points:
-    """A moving mean over about a tenth of the points, narrower at the ends."""
+    """A moving mean over about a tenth of the points, half of that at the ends."""
     reach = max(1, len(curve) // 20)
     means = []
     for at, (x, _) in enumerate(curve):
-        near = curve[max(0, at - min(reach, len(curve) - 1 - at)) : at + min(reach, at) + 1]
+        near = curve[max(0, at - reach) : at + reach + 1]
         means.append((x, sum(y for _, y in near) / len(near)))
     return means
 
@@ -83,12 +82,14 @@ def ticks(low: float, high: float, *, most: int = 5) -> list[float]:
 
 
 def _loss(curve: Points, last: float) -> Panel:
-    curve = thinned(curve)
+    size = math.ceil(len(curve) / _POINTS)
+    curve = thinned(curve, size)
     scale = ticks(min(0.0, *(y for _, y in curve)), max(y for _, y in curve))
     lines = {"raw": curve, "smooth": smoothed(curve)} if len(curve) > 20 else {"smooth": curve}
     drawing = _chart("training loss over steps", lines, scale, last)
-    legend = (("raw", "each step" if len(lines) > 1 else ""), ("smooth", "moving mean" if len(lines) > 1 else "each step"))
-    return Panel("Training loss", drawing, tuple(entry for entry in legend if entry[1]))
+    points_are = "each step" if size == 1 else f"means of {size} steps"
+    legend = (("raw", points_are), ("smooth", "moving mean")) if len(lines) > 1 else (("smooth", points_are),)
+    return Panel("Training loss", drawing, legend)
 
 
 def _validation(curves: Mapping[str, Points], last: float, kept: float | None) -> Panel:

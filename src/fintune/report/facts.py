@@ -20,8 +20,8 @@ _CARD = {
 _GROUPS = {
     "Base model": {"base": "", "base_sha256": "weights (SHA-256)", "licence": "licence"},
     "Training": {
-        "parameters": "", "trainable": "trainable parameters", "total": "all parameters", "steps": "steps", "seconds": "time", "timings": "",
-        "tokens": "tokens", "kept_epoch": "epoch kept", "seed": "seed", "seeds": "seeds", "finished": "finished",
+        "parameters": "", "trainable": "trainable parameters", "total": "all parameters", "steps": "steps", "tokens": "tokens",
+        "seconds": "time", "timings": "", "kept_epoch": "epoch kept", "seed": "seed", "seeds": "seeds", "finished": "finished",
         "recipe_fingerprint": "recipe (SHA-256)",
     },
     "Training data": {"data": ""},

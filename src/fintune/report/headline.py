@@ -108,12 +108,13 @@ def _remarks(report: Mapping[str, Any], value: Score | None, floors: Mapping[str
             remarks.append(f"The intervals of the model and of {words} overlap.")
     documents, examples = whole(report.get("documents")), whole(report.get("examples"))
     if documents is not None and 0 < documents < FEW_DOCUMENTS:
-        remarks.append(f"{counted(documents, 'document')} only: the intervals are themselves uncertain, and rather too narrow than too wide.")
+        only = counted(documents, "document")
+        remarks.append(f"{only} only: the intervals are themselves uncertain, and rather too narrow than too wide.")
     malformed = whole(part(report, "malformed").get("count"))
     if malformed:
         share = number(part(report, "malformed").get("share"))
         of = f" ({100 * share:.1f} %)" if share is not None else ""
-        remarks.append(f"{counted(malformed, 'output')}{of} could not be read, and {'counts' if malformed == 1 else 'count'} as finding nothing.")
+        remarks.append(f"{counted(malformed, 'output')}{of} could not be read: scored as if nothing had been found.")
     unplaced, invented = whole(report.get("unaligned_gold")), whole(report.get("unaligned_predicted"))
     if unplaced:
         remarks.append(f"{counted(unplaced, 'annotated surface')} without a place in the text: in the scores by surface only.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from fintune.errors import DataError
 
@@ -53,7 +54,7 @@ def segments(text: str, marks: Iterable[Mark], *, start: int = 0, end: int | Non
     waiting = sorted(_checked(text, marks), key=lambda m: (m.start, -m.end, m.label, m.verdict), reverse=True)
     cuts = sorted({start, end, *(at for m in waiting for at in (m.start, m.end) if start < at < end)})
     pieces, active = [], list[Mark]()
-    for left, right in zip(cuts, cuts[1:], strict=False):
+    for left, right in pairwise(cuts):
         while waiting and waiting[-1].start <= left:
             active.append(waiting.pop())
         active = [m for m in active if m.end > left]
@@ -66,8 +67,9 @@ def segments(text: str, marks: Iterable[Mark], *, start: int = 0, end: int | Non
 def _checked(text: str, marks: Iterable[Mark]) -> Iterable[Mark]:
     for mark in marks:
         if not 0 <= mark.start < mark.end <= len(text):
+            what = f"span [{mark.start}, {mark.end}) of {mark.label!r} cannot be shown"
             why = f"the text has {len(text)} characters, and a span at least one"
-            raise DataError(f"span [{mark.start}, {mark.end}) of {mark.label!r} cannot be shown", why=why, fix="score the predictions first")
+            raise DataError(what, why=why, fix="give offsets in characters of this text")
         yield mark
 
 

@@ -103,6 +103,7 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "colour": lambda label: f"c{colours.get(label, COLOURS - 1)}",
         "verdicts": wording.VERDICTS,
         "decimal": figures.decimal,
+        "counted": figures.counted,
         "svg": svg,
         "OPEN": OPEN,
     }

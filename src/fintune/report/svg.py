@@ -19,7 +19,7 @@ GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 def element(name: str, attributes: Mapping[str, object], *children: str) -> Markup:
     """An element; attributes and children that are not markup are escaped."""
     listed = Markup("").join(Markup(' {}="{}"').format(Markup(key), visible(str(value))) for key, value in attributes.items())
-    inner = Markup("").join(child if isinstance(child, Markup) else escape(visible(child)) for child in children)
+    inner = Markup("").join(child if isinstance(child, Markup) else Markup(child) for child in children)
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), listed, inner)
 
 
@@ -80,7 +80,8 @@ def interval(score: Score, floors: Mapping[str, Score]) -> Markup:
 def bar(value: float, score: Score | None = None) -> Markup:
     """A bar of a share of the width, with the interval on it where a score is given."""
     rects = [
-        element("rect", {"class": kind, "x": 0, "y": 3, "width": share(width), "height": 5, "rx": 1}) for kind, width in (("track", 1), ("fill", value))
+        element("rect", {"class": kind, "x": 0, "y": 3, "width": share(width), "height": 5, "rx": 1})
+        for kind, width in (("track", 1), ("fill", value))
     ]
     spread = _whisker(score, 5, 3)[:-1] if score else []
     return element("svg", {"class": "bar", "width": "100%", "height": 11, "aria-hidden": "true"}, *rects, *spread)

@@ -139,9 +139,7 @@ def _require_finite(state: State, step: int) -> None:
     for group in (state.weights, state.optimizer, state.best):
         for name, tensor in group.items():
             if not torch.isfinite(tensor).all():
-                raise GateError(
-                    f"{name} is not finite at step {step}", fix="lower train.learning_rate; the last checkpoint is intact"
-                )
+                raise GateError(f"{name} is not finite at step {step}", fix="lower train.learning_rate; the last checkpoint is intact")
 
 
 def steps(folder: Path) -> list[int]:

@@ -54,13 +54,15 @@ class Work:
 
 
 def optimizer_for(model: nn.Module, *, rate: float, head_rate: float | None, decay: float) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters: the adapter's, and the head's at a rate of their own."""
-    groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+    """AdamW over the trainable parameters: the adapter's, then the head's at a rate of their own. Biases do not decay."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups["lora_" not in name].append(parameter)
+            groups.setdefault(("lora_" not in name, name.endswith("bias")), []).append(parameter)
     rates = {False: rate, True: head_rate or rate}
-    return torch.optim.AdamW([{"params": ps, "lr": rates[kind]} for kind, ps in groups.items() if ps], lr=rate, weight_decay=decay)
+    return torch.optim.AdamW([
+        {"params": groups[head, bias], "lr": rates[head], "weight_decay": 0.0 if bias else decay} for head, bias in sorted(groups)
+    ], lr=rate)  # fmt: skip
 
 
 def schedule_for(optimizer: torch.optim.Optimizer, *, kind: str, warmup: float, steps: int) -> torch.optim.lr_scheduler.LambdaLR:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
-from fintune import __version__, run
-from fintune.errors import ArtifactError, DataError, GateError, RecipeError, did_you_mean
+from fintune import run
+from fintune.errors import DataError, GateError, RecipeError, did_you_mean
 from fintune.heads.build import Built, build, save
 from fintune.metrics import floors
 from fintune.metrics.intervals import Bootstrap
@@ -33,18 +32,12 @@ from fintune.recipe import Recipe
 from fintune.records import Example
 from fintune.tasks.base import Task, documents_of
 from fintune.train import checkpoint, order
+from fintune.train.claim import claim, describe
 from fintune.train.loop import Step, Work, optimizer_for, schedule_for, steps
+from fintune.train.signals import Interrupted, Signals
 
 Listener = Callable[[Mapping[str, Any]], None]
 """Told of every event as it happens: `{"event": "start" | "resume" | "step" | "validation" | "checkpoint" | "note" | "end", ...}`."""
-
-
-class Interrupted(Exception):
-    """A signal asked the run to stop; its state has been saved. `status` is the exit status that goes with it."""
-
-    def __init__(self, number: int) -> None:
-        self.status = 128 + number
-        super().__init__(signal.Signals(number).name)
 
 
 @dataclass
@@ -87,11 +80,11 @@ def train(
         Interrupted: after a signal, state saved.
     """
     _preflight(recipe, task, examples, validation)
-    with run.lock(output), _signals() as caught:
+    with run.lock(output), Signals() as caught:
         accelerator = Accelerator(mixed_precision=_mixed(recipe))
         built = build(recipe, task.labels)
-        started = _started(recipe, task, built, data)
-        _claim(output, started, recipe)
+        started = describe(recipe, task, built, data)
+        claim(output, started, recipe)
         session = _Session(recipe, task, examples, validation, output, built, accelerator, listen)
         session.resume()
         for step in session.steps():
@@ -282,12 +275,6 @@ def _processor() -> str:
     return platform.processor()
 
 
-def versions() -> dict[str, str]:
-    """Versions that decide the bits of a run."""
-    names = ("torch", "transformers", "peft", "accelerate", "safetensors", "tokenizers", "numpy")
-    return {"python": platform.python_version(), "fintune": __version__, **{name: metadata.version(name) for name in names}}
-
-
 def _preflight(recipe: Recipe, task: Task, examples: Sequence[Example], validation: Sequence[Example]) -> None:
     """Refuse what could only waste time.
 
@@ -323,65 +310,13 @@ def _preflight(recipe: Recipe, task: Task, examples: Sequence[Example], validati
             )
 
 
-def _started(recipe: Recipe, task: Task, built: Built, data: Mapping[str, Any]) -> dict[str, Any]:
-    """What determines the bits of a run; written before its first step and compared on resuming."""
-    return {
-        "schema_version": 1,
-        "recipe_fingerprint": recipe.fingerprint(),
-        "settings": recipe.model_dump(mode="json", exclude={"name", "description", "predict"}),
-        "task": task.describe(),
-        "data": dict(data),
-        "base_sha256": built.base_sha256,
-        "versions": versions(),
-        "seed": recipe.seed,
-    }
-
-
-def _claim(output: Path, started: Mapping[str, Any], recipe: Recipe) -> None:
-    """Make the folder this run's own, or see that it is.
-
-    Raises:
-        ArtifactError: where it holds a finished run, an unfinished other one, or files of somebody else.
-    """
-    if run.finished(output):
-        raise ArtifactError("this folder holds a finished run", where=str(output), fix="choose another --output, or remove the folder")
-    if (output / run.STARTED).is_file():
-        before = run.read_json(output / run.STARTED)
-        changed = list(differences(before, started))
-        if changed:
-            more = f"; and {len(changed) - 6} more" if len(changed) > 6 else ""
-            raise ArtifactError(
-                "this folder holds an unfinished run of another kind", where=str(output), why="; ".join(changed[:6]) + more,
-                fix="go on with the same recipe and data, or choose another --output",
-            )  # fmt: skip
-    else:
-        foreign = sorted(p.name for p in output.iterdir() if p.name != ".lock" and p not in run.temporaries(output))
-        if foreign:
-            raise ArtifactError(
-                "the output folder is not empty", where=str(output), why=f"it holds {foreign[0]!r}", fix="choose another --output"
-            )
-        run.write_json(output / run.STARTED, started)
-    # The folder is this run's. What does not decide the weights (`predict`, the name) may have changed: the last word counts.
-    run.write_file(output / run.RECIPE, recipe.to_yaml())
-    for left in run.temporaries(output):  # of a process that was killed while it wrote
-        left.unlink()
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    """`key: was -> is` for each leaf on which two documents differ; hashes are cut short."""
-    for key in [*before, *(k for k in now if k not in before)]:
-        name, old, new = f"{prefix}{key}", before.get(key), now.get(key)
-        if key == "recipe_fingerprint" or old == new:
-            continue
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            yield from differences(old, new, name + ".")
-        else:
-            yield f"{name}: {str(old)[:24]} -> {str(new)[:24]}"
-
-
 def _save_adapter(built: Built, recipe: Recipe, output: Path) -> None:
     """Write the adapter folder under a temporary name, flush it, and put it in place whole."""
     writing, place = output / ".adapter.tmp", output / run.ADAPTER
+    # peft makes a set of the names, whose order is another in each process; the file's bytes must not be.
+    encoder: Any = built.model.encoder
+    config = encoder.peft_config["default"]
+    config.target_modules = sorted(config.target_modules)
     try:
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir()
@@ -394,35 +329,22 @@ def _save_adapter(built: Built, recipe: Recipe, output: Path) -> None:
         shutil.rmtree(place, ignore_errors=True)  # of an attempt that ended before its manifest
         writing.rename(place)
         run.sync_folder(output)
-    except OSError as error:
+    except Exception as error:
         shutil.rmtree(writing, ignore_errors=True)
-        raise run.disk_error(error, place) from None
+        failure = _of_the_disk(error)
+        if failure is None:
+            raise
+        raise run.disk_error(failure, place) from None
+
+
+def _of_the_disk(error: Exception) -> OSError | None:
+    """The operating system's error behind an exception; libraries in Rust tell its number in words."""
+    if isinstance(error, OSError):
+        return error
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else None
 
 
 def _mixed(recipe: Recipe) -> str:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return "bf16" if arithmetic(recipe.train.precision, device) == torch.bfloat16 else "no"
-
-
-class _signals:
-    """Collect the first SIGINT or SIGTERM instead of dying of it; a second one ends the process at once."""
-
-    def __init__(self) -> None:
-        self.caught: list[int] = []
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> list[int]:
-        def note(number: int, frame: Any) -> None:
-            self.caught.append(number)
-            for either in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(either, signal.SIG_DFL)
-
-        try:
-            self.before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        except ValueError:  # not the main thread, where Python delivers no signals
-            self.before = {}
-        return self.caught
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)

@@ -32,14 +32,13 @@ def answer_place(context: Context) -> Iterator[Finding]:
     chance = sum(min(1.0, window / max(1, len(example.text) - len(answer.text) + 1)) for example, answer in answered) / len(answered)
     from_start = [answer.start for _, answer in answered]
     from_end = [len(example.text) - answer.start - len(answer.text) for example, answer in answered]
-    for edge, offsets in (("beginning", from_start), ("end", from_end)):
-        low, count = _densest(offsets, window)
-        if _telling(count / len(answered), chance, context.limits):
-            where = f"{low} to {low + window - 1} characters from" if low else "at"
-            concerned = [example for (example, _), at in zip(answered, offsets, strict=True) if low <= at < low + window]
-            message = f"{count / len(answered):.1%} of {many(len(answered), 'answer')} stand {where} the {edge} of the text"
-            yield finding("D601", message, concerned, fix="take the answer out of there, or do not trust any score on this data")
-            return
+    places = [("beginning", from_start, *_densest(from_start, window)), ("end", from_end, *_densest(from_end, window))]
+    edge, offsets, low, count = max(places, key=lambda place: place[3])
+    if _telling(count / len(answered), chance, context.limits):
+        where = f"{low} to {low + window - 1} characters from" if low else "at"
+        concerned = [example for (example, _), at in zip(answered, offsets, strict=True) if low <= at < low + window]
+        message = f"{count / len(answered):.1%} of {many(len(answered), 'answer')} stand {where} the {edge} of the text"
+        yield finding("D601", message, concerned, fix="take the answer out of there, or do not trust any score on this data")
 
 
 def _densest(offsets: list[int], window: int) -> tuple[int, int]:

@@ -18,25 +18,39 @@ STOPS = ",;:?、。，；：？"
 # Words that are written with a period: company forms, titles, addresses, months, states, units.
 ABBREVIATIONS = frozenset(
     """
-    inc corp co cos ltd llc llp lp plc bros assn dept div est bancorp ind inds mfg intl natl cie gmbh bhd sdn pty pte pvt oy ltda cia kft zrt nyrt hf ehf
+    inc corp co cos ltd llc llp lp plc bros assn dept div est bancorp ind inds mfg intl natl dist
+    cie gmbh bhd sdn pty pte pvt oy ltda cia kft zrt nyrt hf ehf
     jr sr mr mrs ms dr prof hon gen gov sen rep st ave blvd mt ft no nos vs etc al approx ca incl ext avg
     jan feb mar apr jun jul aug sep sept oct nov dec mon tue tues wed thu thur thurs fri sat sun
-    ala ariz ark calif colo conn del fla ga ill kan ky la md mass mich minn miss mo mont neb nev okla ore pa penn tenn tex va vt
-    wash wis wisc wyo ont que alta dist
+    ala ariz ark calif colo conn del fla ga ill kan ky la md mass mich minn miss mo mont neb nev okla ore pa penn tenn
+    tex va vt wash wis wisc wyo ont que alta
     sq mil bil mln bln tn yr yrs qtr hr hrs min lb lbs oz bbl kg km cf u.s u.k a.m p.m
     """.split()  # noqa: SIM905 a list of so many short strings is hard to read
 )
 _LAST_WORD = re.compile(r"[\w.&]*\w(?=\.$)")
 
-# What offsets may count instead of code points from zero up to an exclusive end.
-READINGS: dict[str, Callable[[str, int, int], str]] = {
-    "the end is inclusive": lambda text, start, end: text[start : end + 1],
-    "they count from one": lambda text, start, end: text[max(start - 1, 0) : max(end - 1, 0)],
-    "they count from one and the end is inclusive": lambda text, start, end: text[max(start - 1, 0) : end],
-    "they count UTF-8 bytes": lambda text, start, end: text.encode("utf-8", "replace")[start:end].decode("utf-8", "replace"),
-    "they count UTF-16 units": lambda text, start, end: text.encode("utf-16-le", "surrogatepass")[2 * start : 2 * end].decode(
-        "utf-16-le", "replace"
-    ),
+Offset = Callable[[str, int], int]
+
+
+def _in_bytes(text: str, offset: int) -> int:
+    return len(text.encode("utf-8", "replace")[: max(offset, 0)].decode("utf-8", "ignore"))
+
+
+def _in_utf16(text: str, offset: int) -> int:
+    return len(text.encode("utf-16-le", "surrogatepass")[: 2 * max(offset, 0)].decode("utf-16-le", "ignore"))
+
+
+def _as_given(text: str, offset: int) -> int:
+    return offset
+
+
+# What offsets may count instead of code points from zero up to an exclusive end; what start and end then mean.
+READINGS: dict[str, tuple[Offset, Offset]] = {
+    "the end is inclusive": (_as_given, lambda text, offset: offset + 1),
+    "they count from one": (lambda text, offset: offset - 1, lambda text, offset: offset - 1),
+    "they count from one and the end is inclusive": (lambda text, offset: offset - 1, _as_given),
+    "they count UTF-8 bytes": (_in_bytes, _in_bytes),
+    "they count UTF-16 units": (_in_utf16, _in_utf16),
 }
 
 
@@ -81,11 +95,18 @@ def other_surface(context: Context) -> Iterator[Finding]:
 def _offset_fix(bad: list[tuple[Example, Span]]) -> str:
     """Names the reading of the offsets that explains most of the spans, if it explains the better part of them."""
     named = [(example.text, span) for example, span in bad if span.text]
-    explained = {name: sum(read(text, span.start, span.end) == span.text for text, span in named) for name, read in READINGS.items()}
+    explained = {reading: sum(_stands(text, span, *reads) for text, span in named) for reading, reads in READINGS.items()}
     reading = max(explained, key=lambda name: explained[name])
     if 2 * explained[reading] > len(named):
         return f"it seems that {reading}: give offsets in Unicode code points from zero, the end exclusive"
     return "give offsets in Unicode code points from zero, the end exclusive"
+
+
+def _stands(text: str, span: Span, start: Offset, end: Offset) -> bool:
+    """Whether the surface stands where the offsets say in this reading; an answer, whose end is unknown, has label ""."""
+    begin = start(text, span.start)
+    until = end(text, span.end) if span.label else begin + len(span.text)
+    return begin >= 0 and text[begin:until] == span.text
 
 
 def overlapping(context: Context) -> Iterator[Finding]:
