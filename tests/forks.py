@@ -35,10 +35,11 @@ class Ended:
 class Forks:
     """Client of one helper process."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, *, modules: Sequence[str] = ()) -> None:
+        """Start the helper; results go to `scratch`, and jobs may also be in the folders `modules`."""
         self.scratch = scratch
         self.count = 0
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(HERE)}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(HERE), *modules])}
         self.helper = subprocess.Popen(
             [sys.executable, str(HERE / "forks.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from fintune.errors import ArtifactError, RecipeError
+from fintune.errors import ArtifactError
 from fintune.heads.tags import Tagset
 from fintune.heads.token import Noise, Tagger, TokenHead
 from fintune.models.adapter import Matched, attach
 from fintune.models.catalog import Base, locate, weights_hash
 from fintune.recipe import Recipe
 
-EXTRAS = "extras.safetensors"
+WEIGHTS, EXTRAS = "adapter_model.safetensors", "extras.safetensors"
 """Weights that stock PEFT knows nothing of: the word-shape embedding and the learned transitions."""
 
 # Settings under which the families keep their dropout probabilities.
@@ -103,8 +104,10 @@ def save(built: Built, folder: Path, recipe: Recipe) -> None:
     """Write the adapter as stock PEFT files, the tokenizer beside it, and what stock PEFT does not know in `extras.safetensors`."""
     peft_model: Any = built.model.encoder
     config = peft_model.peft_config["default"]
-    config.base_model_name_or_path, config.revision = built.base.id, built.base.revision  # never the path on this machine
+    config.base_model_name_or_path = built.base.id  # never the path on this machine
+    config.revision = _commit(built)
     config.inference_mode = True
+    config.target_modules = sorted(config.target_modules)  # a set, whose order is another in each process
     peft_model.save_pretrained(folder, save_embedding_layers=False)
     built.head.tokenizer.save_pretrained(folder)
     extras = _extras(built.model)
@@ -120,13 +123,11 @@ def load(recipe: Recipe, labels: tuple[str, ...], folder: Path) -> Built:
         ArtifactError: where a tensor is missing, superfluous, of another shape or not finite.
     """
     built = build(recipe, labels)
-    for path, target, rename in (
-        (folder / "adapter_model.safetensors", built.model.encoder, _peft_name),
-        (folder / EXTRAS, built.model, str),
-    ):
-        wanted = _peft_trainable(target) if isinstance(target, PeftModel) else _extras(built.model)
-        if wanted:
-            _fill(wanted, path, rename)
+    # The state's tensors share memory with the parameters, under the names that peft writes.
+    _fill(get_peft_model_state_dict(built.model.encoder, save_embedding_layers=False), folder / WEIGHTS)  # type: ignore[arg-type]
+    extras = _extras(built.model)
+    if extras or (folder / EXTRAS).exists():
+        _fill(extras, folder / EXTRAS)
     return Built(built.model.eval(), built.head, built.base, built.base_sha256, built.matched)
 
 
@@ -134,60 +135,49 @@ def _extras(model: Tagger) -> dict[str, torch.Tensor]:
     return {name: p for name, p in model.named_parameters() if not name.startswith("encoder.")}
 
 
-def _peft_trainable(model: PeftModel) -> dict[str, torch.Tensor]:
-    return {_peft_name(name): p for name, p in model.named_parameters() if p.requires_grad}
-
-
-def _peft_name(name: str) -> str:
-    """A parameter's name as peft writes it: without the adapter's own name."""
-    return name.replace(".modules_to_save.default", "").replace(".default", "")
-
-
-def _fill(wanted: dict[str, torch.Tensor], path: Path, rename: Any) -> None:
-    """Copy a file's tensors into parameters; every tensor has to be there, once, finite and of the right shape."""
+def _fill(wanted: dict[str, torch.Tensor], path: Path) -> None:
+    """Copy a file's tensors into parameters; every tensor has to be there, once, finite, and of the right shape and type."""
+    fix = "train again or restore the file"
     try:
-        found = {rename(name): tensor for name, tensor in load_file(path).items()}
+        found = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise ArtifactError(
-            "adapter weights cannot be read", where=str(path), why=str(error), fix="train again or restore the file"
-        ) from None
+        raise ArtifactError("adapter weights cannot be read", where=str(path), why=str(error), fix=fix) from None
     if found.keys() != wanted.keys():
         odd = sorted(found.keys() ^ wanted.keys())
-        raise ArtifactError(
-            f"{len(odd)} tensors are missing or superfluous, such as {odd[0]!r}", where=str(path), fix="train again or restore the file"
-        )
+        raise ArtifactError(f"{len(odd)} tensors are missing or superfluous, such as {odd[0]!r}", where=str(path), fix=fix)
     for name, parameter in wanted.items():
         tensor = found[name]
-        if tensor.shape != parameter.shape or not torch.isfinite(tensor).all():
-            raise ArtifactError(
-                f"tensor {name!r} has another shape or is not finite", where=str(path), fix="train again or restore the file"
-            )
+        if tensor.shape != parameter.shape or tensor.dtype != parameter.dtype or not torch.isfinite(tensor).all():
+            raise ArtifactError(f"tensor {name!r} has another shape or type, or is not finite", where=str(path), fix=fix)
         with torch.no_grad():
             parameter.copy_(tensor)
 
 
-def check_labels(labels: tuple[str, ...]) -> None:
-    """A token head needs at least one label.
-
-    Raises:
-        RecipeError: where there is none.
-    """
-    if not labels:
-        raise RecipeError("the task has no labels", where="task", fix="list them under [labels] in its TOML file")
+def _commit(built: Built) -> str | None:
+    """The commit of a hub model, which is what a revision means to peft; a package's version or a local folder has none."""
+    revision = built.base.revision or ""
+    return revision if re.fullmatch(r"[0-9a-f]{40}", revision) else None
 
 
 def _card(built: Built, recipe: Recipe, extras: list[str]) -> str:
+    base, tags = built.base, built.head.tagset.tags
+    public = "/" in base.id  # a local folder goes by its name, which is nobody's but this machine's
     needs = (
         f"`{EXTRAS}` holds {', '.join(f'`{name}`' for name in extras)}: weights that stock PEFT does not load. With stock PEFT this "
         "adapter is an ordinary token-classification LoRA without word shapes and tag transitions, and scores lower. "
         "`fintune.load(run)` uses all of it."
         if extras
-        else "Everything is in stock PEFT files: `AutoPeftModelForTokenClassification.from_pretrained(folder)` gives the same tags."
+        else "Everything is in stock PEFT files, which give the same tag scores; `fintune.load(run)` takes the best legal path through them."
     )
-    tags = json.dumps(list(built.head.tagset.tags), ensure_ascii=False)
+    commit = f", revision={_commit(built)!r}" if _commit(built) else ""
     return (
-        f"---\nbase_model: {built.base.id}\nbase_model_relation: adapter\nlibrary_name: peft\npipeline_tag: token-classification\n---\n\n"
-        f"# {recipe.name}\n\nLoRA adapter for `{built.base.id}` at `{built.base.revision}`, task `{recipe.task}`, made with fintune.\n\n"
-        f"Tags, in id order: `{tags}`\n\nA word takes the tag of its first token.\n\n## What it needs\n\n{needs}\n\n"
-        f"## Licence of the base model\n\n{built.base.licence}. {built.base.obligations}\n"
-    )
+        "---\n" + (f"base_model: {base.id}\nbase_model_relation: adapter\n" if public else "")
+        + f"library_name: peft\npipeline_tag: token-classification\n---\n\n# {recipe.name}\n\n"
+        f"LoRA adapter for {'' if public else 'the local model '}`{base.id}`{f' at `{base.revision}`' if base.revision else ''}, "
+        f"task `{recipe.task}`, made with fintune. sha256 over the base model's weights: `{built.base_sha256}`.\n\n"
+        f"Tags, in id order: `{json.dumps(list(tags), ensure_ascii=False)}`\n\nA word takes the tag of its first token.\n\n"
+        f"## What it needs\n\n{needs}\n\n```python\n"
+        f"base = AutoModelForTokenClassification.from_pretrained({base.id!r}, num_labels={len(tags)}{commit})\n"
+        "model = PeftModel.from_pretrained(base, folder)\n```\n\n"
+        f"## Licence of the base model\n\n{base.licence}. {base.obligations}\n"
+    )  # fmt: skip

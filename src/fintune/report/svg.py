@@ -19,7 +19,7 @@ GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 def element(name: str, attributes: Mapping[str, object], *children: str) -> Markup:
     """An element; attributes and children that are not markup are escaped."""
     listed = Markup("").join(Markup(' {}="{}"').format(Markup(key), visible(str(value))) for key, value in attributes.items())
-    inner = Markup("").join(child if isinstance(child, Markup) else Markup(child) for child in children)
+    inner = Markup("").join(child if isinstance(child, Markup) else escape(visible(child)) for child in children)
     return Markup("<{0}{1}>{2}</{0}>").format(Markup(name), listed, inner)
 
 
