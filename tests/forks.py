@@ -39,7 +39,8 @@ class Forks:
         """Start the helper; results go to `scratch`, and jobs may also be in the folders `modules`."""
         self.scratch = scratch
         self.count = 0
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([str(HERE), *modules])}
+        path = os.pathsep.join(filter(None, [str(HERE), *modules, os.environ.get("PYTHONPATH")]))
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
         self.helper = subprocess.Popen(
             [sys.executable, str(HERE / "forks.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

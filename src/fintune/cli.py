@@ -9,10 +9,7 @@ fintune predict runs/first --text "Apple paid $ 3 billion for Beats ."
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
-import traceback
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -20,9 +17,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from fintune import __version__
-from fintune.console import Ticker, Watch, mode, note
+from fintune.console import Ticker, Watch, mode, note, print_json, terminal
 from fintune.data.formats.base import ReadOptions
-from fintune.errors import DataError, FintuneError, UsageError
+from fintune.errors import DataError, UsageError
+from fintune.failures import Debug, leave
 from fintune.options import reads_data
 
 app = typer.Typer(
@@ -49,19 +47,9 @@ def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of unexpected errors.")] = False,
 ) -> None:
     """Options of every command."""
-    _Debug.on = debug
+    Debug.on = debug
     if not debug:
         warnings.filterwarnings("ignore", category=FutureWarning)  # what libraries say about their own next versions
-
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C: 128 and the number of the signal."""
-
-
-class _Debug:
-    """Whether tracebacks are shown; set by `--debug` before a command runs."""
-
-    on = False
 
 
 @app.command()
@@ -78,6 +66,7 @@ def check(
 ) -> None:
     """Look for what would spoil training or make a score meaningless; leaves with 3 where there is an error."""
     from fintune.data.check import check as run_check
+    from fintune.data.check import summary
     from fintune.data.load import load
     from fintune.tasks.base import load_task
 
@@ -91,7 +80,7 @@ def check(
     rejected = [error for part in loaded.values() for error in part.rejected]
     worst = "error" if rejected or any(f.severity == "error" for f in findings) else "ok"
     if json_:
-        _print_json({
+        print_json({
             "task": definition.name, "examples": {name: len(part.examples) for name, part in loaded.items()},
             "findings": [f.record() for f in findings], "rejected": [e.record() for e in rejected], "status": worst,
         })  # fmt: skip
@@ -101,8 +90,9 @@ def check(
         _tell_rejected(rejected)
         counts = ", ".join(f"{len(part.examples):,} {name}" for name, part in loaded.items())
         if findings:
-            _console().print(findings_table(findings))
-        print(f"{counts}: {_counted(findings, 'error')}, {_counted(findings, 'warning')}, {_counted(findings, 'info')}")
+            terminal().print(findings_table(findings))
+        skipped = f", {len(rejected)} skipped" if rejected else ""
+        print(f"{counts}: {summary(findings)}{skipped}")
     if worst == "error":
         raise typer.Exit(DataError.exit_status)
 
@@ -133,7 +123,7 @@ def train(
         report = finished.evaluate(validation, options=options)
         _print_report(report, finished.folder, json_=json_)
     elif json_:
-        _print_json({"run": str(finished.folder), "steps": finished.manifest["steps"], "validation": finished.manifest["validation"]})
+        print_json({"run": str(finished.folder), "steps": finished.manifest["steps"], "validation": finished.manifest["validation"]})
     else:
         print(finished.folder)
 
@@ -196,12 +186,12 @@ def predict(
     if output is not None:
         folders.write_file(output, seam.dump(found))
     elif json_:
-        _print_json({"run": str(run), "predictions": [seam.record(p) for p in found]})
+        print_json({"run": str(run), "predictions": [seam.record(p) for p in found]})
     elif sys.stdout.isatty() or text:
         from fintune.report.terminal import spans_line
 
         for prediction in found:
-            _console().print(spans_line(prediction.text, prediction.spans or ()), soft_wrap=True)
+            terminal().print(spans_line(prediction.text, prediction.spans or (), labels=opened.task.labels), soft_wrap=True)
     else:
         sys.stdout.write(seam.dump(found))
 
@@ -260,7 +250,7 @@ def split(
         folders.write_file(files[name], "".join(dump(e) + "\n" for e in examples))
     counts = {name: len(examples) for name, examples in parts.parts().items()}
     if json_:
-        _print_json({"method": method, "examples": counts, "findings": [f.record() for f in parts.findings], "output": str(output)})
+        print_json({"method": method, "examples": counts, "findings": [f.record() for f in parts.findings], "output": str(output)})
         return
     for finding in parts.findings:
         note(f"{finding.code} {finding.message}")
@@ -282,13 +272,13 @@ def show(
     elif recipe is None:
         listed = [recipes.load(name) for name in recipes.available()]
         if json_:
-            _print_json({"recipes": [{"name": r.name, "description": r.description, "task": r.task} for r in listed]})
+            print_json({"recipes": [{"name": r.name, "description": r.description, "task": r.task} for r in listed]})
         else:
             print("\n".join(f"{r.name:16} {r.description}" for r in listed))
     else:
         resolved = recipes.load(recipe, set_)
         if json_:
-            _print_json({"recipe": resolved.model_dump(mode="json"), "fingerprint": resolved.fingerprint()})
+            print_json({"recipe": resolved.model_dump(mode="json"), "fingerprint": resolved.fingerprint()})
         else:
             sys.stdout.write(resolved.to_yaml(comments=True))
 
@@ -319,7 +309,7 @@ def models(json_: Json = False) -> None:
 
     entries = list(catalog().values())
     if json_:
-        _print_json({"models": [asdict(e) for e in entries]})
+        print_json({"models": [asdict(e) for e in entries]})
         return
     for entry in entries:
         print(f"{entry.name}: {entry.id}, {entry.parameters / 1e6:,.0f} M parameters, {entry.licence}")
@@ -367,41 +357,9 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Train on the bundled corpus, score, extract from three new sentences and write a report; needs no network."""
-    import shutil
+    from fintune.demo import run
 
-    from fintune import run as folders
-    from fintune.api import train as run_train
-    from fintune.report.terminal import score_table, spans_line
-
-    if folders.finished(output):
-        if folders.read_json(output / folders.MANIFEST).get("data", {}).get("train", {}).get("source") != DEMO_DATA:
-            raise UsageError(f"{str(output)!r} holds a run that is no demo", where="--output", fix="choose another folder")
-        shutil.rmtree(output)
-    note("Training ner-minilm on the bundled corpus (synthetic, CC0: see 'fintune corpus') ...")
-    with Watch(mode(quiet=quiet, json=False)) as watch:
-        finished = run_train(
-            "ner-minilm", data=DEMO_DATA, validation="bundled:validation", output=output, overrides=DEMO_SETTINGS, listen=watch
-        )
-    report = finished.evaluate("bundled:test")
-    console = _console()
-    console.print(score_table(report))
-    for prediction in finished.predict(DEMO_TEXTS):
-        console.print(spans_line(prediction.text, prediction.spans or ()), soft_wrap=True)
-    print(f"\nThe report: {output / folders.REPORT_HTML}\nNow your own: fintune predict {output} --text '...'")
-
-
-DEMO_DATA = "bundled:train"
-
-DEMO_SETTINGS = ["train.epochs=4"]
-"""The demo trains half as long as the recipe, to show a result in about a minute."""
-
-DEMO_TEXTS = [
-    "Corvane Industries agreed to sell its Malmö packaging plant to Brightwater Partners for €214 million, "
-    "Chief Executive Ines Dahl said on Tuesday.",
-    "Net sales of the Tidewell insulin pump rose 18% to $96.4 million in the third quarter of 2025, "
-    "while the workforce in Ohio shrank by 240 employees.",
-    "The Monetary Policy Committee left its benchmark rate unchanged at 4.25% and sees inflation near 2% by the end of next year.",
-]
+    run(output, quiet=quiet)
 
 
 def _tell_rejected(rejected: Any) -> None:
@@ -416,82 +374,18 @@ def _refuse_existing(target: Path, *, force: bool) -> None:
 
 def _print_report(report: dict[str, Any], folder: Path | None, *, json_: bool) -> None:
     if json_:
-        _print_json(report)
+        print_json(report)
         return
     from fintune.report.terminal import score_table
 
-    _console().print(score_table(report))
+    terminal().print(score_table(report))
     if folder is not None:
         print(folder / "report.html")
 
 
-def _print_json(document: dict[str, Any]) -> None:
-    print(json.dumps({"schema_version": 1, **document}, ensure_ascii=False, allow_nan=False))
-
-
-def _counted(findings: Any, severity: str) -> str:
-    count = sum(f.severity == severity for f in findings)
-    return f"{count} {severity}{'s' if count != 1 and severity != 'info' else ''}"
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
 def main() -> NoReturn:
     """Run the command line; every failure ends in one line and its exit status."""
-    wants_json = "--json" in sys.argv
-    try:
-        status = app(prog_name="fintune", standalone_mode=False)
-        sys.stdout.flush()
-        if status == INTERRUPTED:  # what typer makes of a keyboard interrupt
-            _stopped("interrupted", INTERRUPTED, wants_json=wants_json)
-        sys.exit(status if isinstance(status, int) else 0)
-    except FintuneError as error:
-        _fail(str(error), error.exit_status, error.record() if wants_json else None)
-    except typer.TyperException as error:
-        message = " ".join(error.format_message().split()).removesuffix(".")
-        if not message:  # no command: the help has been shown
-            sys.exit(error.exit_code)
-        context = getattr(error, "ctx", None)
-        usage = UsageError(message, fix=f"see '{context.command_path} --help'" if context else "")
-        _fail(str(usage), error.exit_code, usage.record() if wants_json else None)
-    except typer.Exit as leaving:
-        sys.exit(leaving.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        _stopped("interrupted", INTERRUPTED, wants_json=wants_json)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
-        sys.exit(0)
-    except Exception as error:
-        stopped = getattr(error, "status", None)
-        if type(error).__name__ == "Interrupted" and isinstance(stopped, int):
-            _stopped(f"stopped by {error}; the state is saved, the same command goes on from it", stopped, wants_json=wants_json)
-        _unexpected(error, wants_json=wants_json)
-
-
-def _fail(message: str, status: int, record: dict[str, object] | None) -> NoReturn:
-    if record is not None:
-        _print_json(record)
-    print(f"fintune: {message}", file=sys.stderr)
-    sys.exit(status)
-
-
-def _stopped(message: str, status: int, *, wants_json: bool) -> NoReturn:
-    _fail(message, status, {"error": "E-STOPPED", "what": message, "exit_status": status} if wants_json else None)
-
-
-def _unexpected(error: Exception, *, wants_json: bool) -> NoReturn:
-    if _Debug.on:
-        traceback.print_exc()
-        sys.exit(1)
-    with tempfile.NamedTemporaryFile("w", prefix="fintune-", suffix=".log", delete=False, encoding="utf-8") as log:
-        traceback.print_exc(file=log)
-    what = f"unexpected {type(error).__name__}: {' '.join(str(error).split())[:300]}"
-    failure = FintuneError(what, fix=f"the traceback is in {log.name}, or use 'fintune --debug ...'")
-    _fail(str(failure), failure.exit_status, failure.record() if wants_json else None)
+    leave(lambda: app(prog_name="fintune", standalone_mode=False))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """What a terminal shows while something runs: bars with throughput and time left, plain lines elsewhere, or nothing.
 
-Everything here goes to standard error; results are the commands' own and go to standard output.
+Progress and notes go to standard error. Results go to standard output, as one JSON document or through `terminal()`.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -26,6 +27,18 @@ def mode(*, quiet: bool, json: bool) -> Mode:
 def note(text: str) -> None:
     """A line for people."""
     print(text, file=sys.stderr, flush=True)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """A result as the one JSON document of a command."""
+    print(json.dumps({"schema_version": 1, **document}, ensure_ascii=False, allow_nan=False))
+
+
+def terminal() -> Any:
+    """Standard output for tables and marked text; plain where it is no terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False)
 
 
 class Watch:

@@ -215,7 +215,7 @@ def test_extras_of_a_model_that_has_none_are_refused(tiny_base: Path, tmp_path: 
         ("a-folder", None, None),
     ],
 )
-def test_what_is_written_about_the_base(identifier: str, revision: str | None, written: str | None, tiny_base: Path, tmp_path: Path) -> None:
+def test_what_is_said_of_the_base(identifier: str, revision: str | None, written: str | None, tiny_base: Path, tmp_path: Path) -> None:
     """Stock PEFT fetches the base by these two: an id and a commit, or nothing that is not one."""
     built, recipe = trained(tiny_base, PLAIN)
     built = dataclasses.replace(built, base=dataclasses.replace(built.base, id=identifier, revision=revision))

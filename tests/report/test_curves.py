@@ -61,6 +61,9 @@ def test_both_charts_of_a_whole_log():
     assert loss.legend[0] == ("raw", "means of 3 steps")
     dots = re.findall(r'class="point first" cx="([\d.]+)%"', validation.drawing)
     assert [float(x) for x in dots] == pytest.approx([100 * n / 6 for n in range(1, 7)], abs=0.01)
+    heights = [float(y) for y in re.findall(r'class="point first" cx="[^"]*" cy="([\d.]+)%"', validation.drawing)]
+    scores = [0.498, 0.662, 0.751, 0.789, 0.807, 0.801]
+    assert heights == pytest.approx([100 * (0.9 - score) / 0.5 for score in scores], abs=0.01)  # on a scale from 0.4 up to 0.9
     assert f'class="kept" x1="{dots[4]}%"' in validation.drawing
     assert 'class="kept"' not in panels(log(), kept_epoch=None)[1].drawing
 

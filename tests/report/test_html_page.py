@@ -168,6 +168,15 @@ def test_predictions_that_belong_to_no_example_are_counted_and_not_judged():
         assert "not shown: 1 text." in page.data
 
 
+def test_a_malformed_output_is_judged_as_finding_nothing():
+    example = Example("e", "Acme rose", spans=(Span(0, 4, "A"),))
+    broken = Prediction("e", example.text, spans=example.spans, raw="{'A': [", status="malformed", reason="never closed")
+    page = Page(render(ReportInputs({}, examples=[example], predictions=[broken])))
+    assert page.texts["span.count"] == ["1 missed"]
+    assert "output malformed: never closed" in page.texts["span.soft"]
+    assert page.texts["div.code"] == ["{'A': ["]
+
+
 def test_no_errors_is_said():
     example = Example("e", "Acme rose", spans=(Span(0, 4, "A"),))
     page = Page(render(ReportInputs({}, examples=[example], predictions=[Prediction("e", example.text, spans=example.spans)])))

@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from peft import get_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+from torch import nn
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from fintune.errors import ArtifactError
+from fintune.errors import ArtifactError, RecipeError, SafetyError
 from fintune.heads.tags import Tagset
 from fintune.heads.token import Noise, Tagger, TokenHead
-from fintune.models.adapter import Matched, attach
+from fintune.models.adapter import OUTPUT_LAYERS, Matched, attach
 from fintune.models.catalog import Base, locate, weights_hash
 from fintune.recipe import Recipe
 
@@ -35,6 +37,9 @@ _BODY_DROPOUT = (
     "embedding_dropout",
 )
 _HEAD_DROPOUT = ("classifier_dropout", "seq_classif_dropout")
+
+# What transformers raises at a configuration, tokenizer or weights that it cannot make sense of.
+_UNREADABLE = (OSError, ValueError, KeyError, StrictDataclassError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +63,55 @@ def build(recipe: Recipe, labels: tuple[str, ...]) -> Built:
     tagset = Tagset(labels, recipe.head.scheme)
     torch.manual_seed(recipe.seed)  # before any weight is drawn: the output layer's, then the adapter's
     encoder = _encoder(base, tagset, recipe)
+    head = _head(recipe, tagset, base.folder, _positions(encoder))
     peft_model, matched = attach(encoder, recipe.adapter, task_type="TOKEN_CLS")
     model = Tagger(peft_model, tags=len(tagset.tags), surface=recipe.head.surface, transitions=recipe.head.transitions)
     if recipe.train.noise != "none":
         model.noise = Noise(recipe.train.noise, recipe.train.noise_alpha)
-    return Built(model, _head(recipe, tagset, base.folder), base, weights_hash(base.folder), matched)
+    return Built(model, head, base, weights_hash(base.folder), matched)
 
 
 def _encoder(base: Base, tagset: Tagset, recipe: Recipe) -> Any:
-    transformers_logging.set_verbosity_error()  # its load report of unused pooler weights is no finding of ours
+    transformers_logging.set_verbosity_error()  # its load report is judged below
     transformers_logging.disable_progress_bar()
-    config = AutoConfig.from_pretrained(base.folder)
+    # Eager attention: at sentence length the fused kernel's backward pass is slower on CPUs (benchmarks/attention.py).
+    attention = "sdpa" if torch.cuda.is_available() else "eager"
+    try:
+        # An output layer of another label set may be there: it is drawn anew.
+        model, told = AutoModelForTokenClassification.from_pretrained(
+            base.folder, config=_config(base, tagset, recipe), use_safetensors=True, dtype=torch.float32, attn_implementation=attention,
+            trust_remote_code=False, ignore_mismatched_sizes=True, output_loading_info=True,
+        )  # fmt: skip
+    except (*_UNREADABLE, SafetensorError) as error:
+        raise ArtifactError(
+            "the base model cannot be loaded", where=str(base.folder), why=_opening(error),
+            fix="a token head needs a token-classification architecture and intact safetensors",
+        ) from None  # fmt: skip
+    odd = {*told["missing_keys"], *(name for name, *_ in told["mismatched_keys"])}
+    lacking = sorted(name for name in odd if not OUTPUT_LAYERS & set(name.split(".")))
+    if lacking:  # transformers would draw these at random
+        raise ArtifactError(
+            f"{len(lacking)} tensors of the base model are missing or have another shape, such as {lacking[0]!r}", where=str(base.folder),
+            why="the weights do not fit config.json", fix="check which model the files are of",
+        )  # fmt: skip
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+def _config(base: Base, tagset: Tagset, recipe: Recipe) -> Any:
+    """The base's configuration for these tags and dropout probabilities.
+
+    Raises:
+        SafetyError: where it asks for code of its own.
+    """
+    document = json.loads((base.folder / "config.json").read_text(encoding="utf-8"))
+    if isinstance(document, dict) and "auto_map" in document and document.get("model_type") not in CONFIG_MAPPING:
+        raise SafetyError(
+            "the base model asks to run code of its own", where=str(base.folder / "config.json"), why="'auto_map' names Python files",
+            fix="choose a model of an architecture that transformers has",
+        )  # fmt: skip
+    config = AutoConfig.from_pretrained(base.folder, trust_remote_code=False)
     config.num_labels = len(tagset.tags)
     config.id2label = dict(enumerate(tagset.tags))
     config.label2id = dict(tagset.ids)
@@ -76,24 +119,38 @@ def _encoder(base: Base, tagset: Tagset, recipe: Recipe) -> Any:
         for name in names:
             if value is not None and hasattr(config, name):
                 setattr(config, name, value)
-    # Eager attention: at sentence length the fused kernel's backward pass is slower on CPUs (benchmarks/attention.py).
-    attention = "sdpa" if torch.cuda.is_available() else "eager"
+    return config
+
+
+def _opening(error: Exception) -> str:
+    """The first two lines of a library's message; what follows is advice to programmers."""
+    return " ".join(str(error).splitlines()[:2])
+
+
+def _positions(encoder: nn.Module) -> int | None:
+    """Tokens that the base model has positions for; families of RoBERTa keep the first few for padding."""
+    for name, module in encoder.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    return getattr(encoder.config, "max_position_embeddings", None)
+
+
+def _head(recipe: Recipe, tagset: Tagset, folder: Path, limit: int | None) -> TokenHead:
+    if limit is not None and recipe.data.max_tokens > limit:
+        raise RecipeError(
+            f"windows of {recipe.data.max_tokens} tokens are more than the {limit} of this base", where="data.max_tokens",
+            fix=f"set data.max_tokens={limit} or less",
+        )  # fmt: skip
+    fix = "use a model with tokenizer.json"
     try:
-        model = AutoModelForTokenClassification.from_pretrained(
-            base.folder, config=config, use_safetensors=True, dtype=torch.float32, attn_implementation=attention
-        )
-    except (OSError, ValueError, SafetensorError) as error:
-        raise ArtifactError(
-            "the base model cannot be loaded", where=str(base.folder), why=str(error).splitlines()[0],
-            fix="a token head needs a token-classification architecture and intact safetensors",
-        ) from None  # fmt: skip
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    return model
-
-
-def _head(recipe: Recipe, tagset: Tagset, folder: Path) -> TokenHead:
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:
+        # The tokenizers library raises no class of its own.
+        if type(error) is not Exception and not isinstance(error, _UNREADABLE):
+            raise
+        raise ArtifactError("the tokenizer cannot be loaded", where=str(folder), why=_opening(error), fix=fix) from None
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise ArtifactError("the tokenizer has no vocabulary", where=str(folder), fix=fix)
     return TokenHead(
         tagset, tokenizer, max_tokens=recipe.data.max_tokens, overlap_tokens=recipe.data.overlap_tokens,
         label_smoothing=recipe.train.label_smoothing,
@@ -167,7 +224,7 @@ def _card(built: Built, recipe: Recipe, extras: list[str]) -> str:
         "adapter is an ordinary token-classification LoRA without word shapes and tag transitions, and scores lower. "
         "`fintune.load(run)` uses all of it."
         if extras
-        else "Everything is in stock PEFT files, which give the same tag scores; `fintune.load(run)` takes the best legal path through them."
+        else "Everything is in stock PEFT files, which give the same tag scores; `fintune.load(run)` takes the best legal path of them."
     )
     commit = f", revision={_commit(built)!r}" if _commit(built) else ""
     return (

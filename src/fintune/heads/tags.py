@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-IMPOSSIBLE = -1e4
-"""Score of a transition that may not happen; finite, so that scores stay comparable in bf16 and in sums."""
+IMPOSSIBLE = -np.inf
+"""Score of a transition that may not happen, whatever the other scores of a path. Never part of a loss."""
 
 FloatArray = NDArray[np.float32]
 

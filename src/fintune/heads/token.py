@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fintune.errors import ArtifactError
+from fintune.errors import ArtifactError, GateError
 from fintune.heads.tags import IMPOSSIBLE, Tagset, best_path
 from fintune.records import Example, Prediction, Span
 from fintune.text.shape import LENGTHS, SHAPES, length, shape
@@ -160,10 +160,9 @@ class TokenHead:
     def _windows(self, index: int, example: Example, ids: list[int], offsets: list[tuple[int, int]]) -> list[Window]:
         spots = words(example.text)
         owner = _owners(spots, offsets)
-        firsts: dict[int, int] = {}
-        for position, word in enumerate(owner):
-            if word is not None:
-                firsts.setdefault(word, position)
+        own = {word: position for position, word in reversed(list(enumerate(owner))) if word is not None}
+        # In "£22m" a vocabulary may make one token of "£2": a word in which no token starts reads the one that reaches into it.
+        firsts = dict(sorted((_reaching(spots, offsets) | own).items()))
         shapes = [0 if w is None else shape(example.text, *spots[w]) for w in owner]
         lengths = [0 if w is None else length(*spots[w]) for w in owner]
         tags = self._tags(spots, example.spans) if example.spans is not None else None
@@ -176,10 +175,10 @@ class TokenHead:
                 Window(
                     index,
                     first,
-                    self.prefix + ids[start:end] + self.suffix,
-                    pad + shapes[start:end] + tail,
-                    pad + lengths[start:end] + tail,
-                    # A word without a token of its own (a lone control character) reads the first position of the window.
+                    self.prefix + ids[start:end] + self.suffix or [self.padding],  # a model takes no row of nothing
+                    pad + shapes[start:end] + tail or [0],
+                    pad + lengths[start:end] + tail or [0],
+                    # A word that the tokenizer drops (a lone control character) reads the first position of the window.
                     [firsts[w] - start + len(self.prefix) if w in firsts else 0 for w in range(first, last)],
                     tags[first:last] if tags is not None else None,
                 )
@@ -251,6 +250,10 @@ class TokenHead:
         for i, example in enumerate(examples):
             spots = words(example.text)
             emissions = stitch(by_example.get(i, []), len(spots), len(self.tagset.tags))
+            if not (emissions < np.inf).all():
+                raise GateError(
+                    "the model's scores are not finite", where=f"example {example.id}", fix="set predict.precision=fp32, or train again"
+                )
             path = best_path(emissions, moves, start, end)
             spans = tuple(
                 Span(spots[a][0], spots[b - 1][1], label, example.text[spots[a][0] : spots[b - 1][1]], "predicted")
@@ -298,6 +301,18 @@ def _owners(spots: list[tuple[int, int]], offsets: list[tuple[int, int]]) -> lis
         inside = word < len(spots) and spots[word][0] < max(end, start + 1)
         owners.append(word if inside else None)
     return owners
+
+
+def _reaching(spots: list[tuple[int, int]], offsets: list[tuple[int, int]]) -> dict[int, int]:
+    """Position of the first token that holds a character of each word; a word that the tokenizer drops has none."""
+    reaching: dict[int, int] = {}
+    position = 0
+    for word, (start, end) in enumerate(spots):
+        while position < len(offsets) and offsets[position][1] <= start:
+            position += 1
+        if position < len(offsets) and offsets[position][0] < end:
+            reaching[word] = position
+    return reaching
 
 
 def _padded(rows: Sequence[Sequence[int]], width: int, value: int) -> Tensor:

@@ -39,7 +39,7 @@ def attach(base: nn.Module, adapter: Adapter, *, task_type: str | None = None) -
     if isinstance(base, PeftModel) or any("lora_" in name for name, _ in base.named_parameters()):
         raise ValueError("this base carries an adapter already; build the base model anew")
     modules = select(base, adapter.targets)
-    names = shortest_names(modules, linear_layers(base))
+    names = shortest_names(modules, [name for name, module in base.named_modules() if isinstance(module, nn.Linear)])
     config = LoraConfig(
         r=adapter.rank,
         lora_alpha=adapter.alpha,

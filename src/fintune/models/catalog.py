@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from fintune.errors import ArtifactError, SafetyError, did_you_mean
+from fintune.errors import ArtifactError, SafetyError, did_you_mean, nearest
 
 _ALLOWED = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "LICENSE*", "USE_POLICY*"]
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
@@ -69,22 +69,47 @@ def locate(name: str, *, revision: str | None = None) -> Base:
         SafetyError: where its weights are pickled only.
     """
     entry = catalog().get(name)
-    if entry is not None and entry.package is not None:
-        return _from_package(entry)
-    if entry is not None:
-        folder, commit = _from_hub(entry.id, revision or entry.revision)
-        return Base(name, entry.id, commit, folder, entry.licence, entry.obligations, entry.thinking)
     path = Path(name).expanduser()
-    if path.is_dir():
+    if entry is None and path.is_dir():
+        identifier, commit = _named(path.resolve())
+        _no_revision(name, revision, "a local folder")
         require_safetensors(path)
-        return Base(name, path.resolve().name, revision, path.resolve(), "unknown", "See the model's own card.", "none")
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
-        folder, commit = _from_hub(name, revision or "main")
-        return Base(name, name, commit, folder, "unknown", "See the model's card on the hub.", "none")
-    raise ArtifactError(
-        f"no base model {name!r}", where="model.base", why="neither a catalog name, a local folder nor a hub id 'owner/name'",
-        fix=did_you_mean(name, catalog()),
-    )  # fmt: skip
+        return Base(name, identifier, commit, path.resolve(), "unknown", "See the model's own card.", "none")
+    if entry is not None and entry.package is not None:
+        _no_revision(name, revision, "an installed package")
+        return _from_package(entry)
+    if entry is None and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
+        raise _unknown(name, path)
+    identifier = entry.id if entry is not None else name
+    folder, commit = _from_hub(identifier, revision or (entry.revision if entry is not None else "main"))
+    known = entry or next((e for e in catalog().values() if e.id == identifier), None)
+    if known is None:
+        return Base(name, identifier, commit, folder, "unknown", "See the model's card on the hub.", "none")
+    return Base(name, identifier, commit, folder, known.licence, known.obligations, known.thinking)
+
+
+def _named(folder: Path) -> tuple[str, str | None]:
+    """Id and commit of a local folder: its own name, or the hub's where it is a snapshot in the hub's cache."""
+    owner, snapshots = folder.parent.parent.name, folder.parent.name
+    if snapshots == "snapshots" and owner.startswith("models--"):
+        return owner.removeprefix("models--").replace("--", "/"), folder.name
+    return folder.name, None
+
+
+def _no_revision(name: str, revision: str | None, what: str) -> None:
+    if revision is not None:
+        raise ArtifactError(f"{name!r} is {what}, which has no revision {revision!r}", where="model.revision", fix="leave it out")
+
+
+def _unknown(name: str, path: Path) -> ArtifactError:
+    """The error for a name that is nothing; beside a path, the nearest folder is proposed."""
+    if "/" not in name:
+        why, fix = "neither a catalog name, a local folder nor a hub id 'owner/name'", did_you_mean(name, catalog())
+    else:
+        beside = path.parent if path.parent.is_dir() and os.access(path.parent, os.R_OK) else None
+        match = nearest(path.name, [p.name for p in beside.iterdir() if p.is_dir()]) if beside is not None else ""
+        why, fix = "no such folder", f"did you mean {str(path.with_name(match))!r}?" if match else "check the path"
+    return ArtifactError(f"no base model {name!r}", where="model.base", why=why, fix=fix)
 
 
 def _from_package(entry: Entry) -> Base:
@@ -139,7 +164,9 @@ def require_safetensors(folder: Path) -> None:
             f"only pickled weights ({pickles[0]})", where=str(folder), why="a pickle can run code when it is loaded",
             fix="convert the model to safetensors, or choose another revision",
         )  # fmt: skip
-    raise ArtifactError("no safetensors weights in the model folder", where=str(folder), fix="check the path of the base model")
+    raise ArtifactError(
+        "no safetensors weights in the model folder", where=str(folder), fix="check the path; of a hub model, take a revision that has some"
+    )
 
 
 def sha256_file(path: Path) -> str:
