@@ -4,6 +4,8 @@ import json
 import os
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -223,3 +225,8 @@ def test_arguments_that_do_not_go_together_are_refused(recipe: Callable[..., Rec
         api.train(recipe(), data=[Example("1", "Nothing was decided .", spans=())], output=tmp_path / "run")
     with pytest.raises(AttributeError, match="trian"):
         ft.trian  # noqa: B018
+
+
+def test_the_function_is_not_covered_by_the_room_of_its_name() -> None:
+    program = "import fintune.train.run, fintune.train.loop; import fintune as ft; from fintune import api; assert ft.train is api.train"
+    subprocess.run([sys.executable, "-c", program], check=True)

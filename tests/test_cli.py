@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 
 import tiny
-from fintune import __version__, cli
+from fintune import __version__, cli, demo
 from fintune import recipe as recipes
 from fintune.data.corpus import bundle
 from fintune.data.formats.jsonl import dump
@@ -485,6 +485,19 @@ def check_predict(fintune: Command, folder: Path) -> None:
     (folder / "texts.csv").write_text("story\nNothing was decided .\n", encoding="utf-8")
     assert "--text-column" in one_line(fintune("predict", "runs/first", "texts.csv", "-q"))
     assert fintune("predict", "runs/first", "texts.csv", "--text-column", "story", "-q").status == 0
+
+
+def test_demo(fintune: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_base: Path) -> None:
+    """The whole demo, on a base too small to learn anything."""
+    small = ["train.epochs=1", "train.batch_size=64", "train.precision=fp32", "data.max_tokens=64", "data.overlap_tokens=16"]
+    monkeypatch.setattr(demo, "SETTINGS", [f"model.base={tiny_base}", *small])
+    result = fintune("demo", "--quiet")
+    assert result.status == 0
+    assert "floor: gazetteer, micro" in result.out
+    plain = result.out.replace("‹", "").replace("›", "")
+    assert all(text.split(" ", maxsplit=1)[0] in plain for text in demo.TEXTS)
+    assert (tmp_path / "runs" / "demo" / "report.html").is_file()
+    assert "runs/demo/report.html" in result.out
 
 
 def test_demo_replaces_a_demo_and_nothing_else(fintune: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ run.predict(["Apple paid $ 3 billion for Beats in 2014 ."])
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Run", "__version__", "load", "train"]
+
+
+# Importing the room `fintune.train` puts it under that name in this module, once. It happens here, where it costs nothing, so that
+# `fintune.train(...)` is the function however often and in whatever order the room's files are imported.
+import_module("fintune.train")
+globals().pop("train")
 
 
 def __getattr__(name: str) -> Any:
