@@ -86,7 +86,7 @@ class SafetyError(FintuneError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """The known name most like `name`, or "" where none is alike."""
-    matches = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.65)
     return matches[0] if matches else ""
 
 

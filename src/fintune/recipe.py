@@ -80,6 +80,8 @@ class Data(Section):
     """Tokens of one window, special tokens included; longer texts are cut into windows and stitched."""
     overlap_tokens: int = Field(default=64, ge=0)
     """Tokens that neighbouring windows share."""
+    words: Literal["auto", "fine", "coarse"] = "auto"
+    """Units to tag: `fine` parts at every punctuation mark, `coarse` at blanks and outer marks, `auto` as the gold spans allow."""
 
 
 class Train(Section):

@@ -10,8 +10,15 @@ import torch
 from peft import PeftModel
 from torch import nn
 from transformers import (
-    AutoModelForCausalLM, AutoModelForQuestionAnswering, AutoModelForSequenceClassification, AutoModelForTokenClassification, BertConfig,
-    DistilBertConfig, LlamaConfig, Qwen3Config, RobertaConfig,
+    AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    BertConfig,
+    DistilBertConfig,
+    LlamaConfig,
+    Qwen3Config,
+    RobertaConfig,
 )  # fmt: skip
 
 from fintune.errors import RecipeError
@@ -107,7 +114,9 @@ def test_the_scale_is_applied_to_what_is_computed(scale: Any, expected: float) -
         assert torch.allclose(layer(x) - layer.base_layer(x), expected * update, atol=1e-4)
 
 
-@pytest.mark.parametrize("targets", ["all-linear", "attention", ["query"], ["output.dense"], ["attention.output.dense", "value"], ["layer.1.output.dense"]])
+@pytest.mark.parametrize(
+    "targets", ["all-linear", "attention", ["query"], ["output.dense"], ["attention.output.dense", "value"], ["layer.1.output.dense"]]
+)
 @pytest.mark.parametrize("family", [BertConfig, RobertaConfig])
 def test_exactly_the_selected_layers_are_adapted(targets: Any, family: Any) -> None:
     """By what is in the model, not by what was asked for; RoBERTa's output block has a layer called `dense` too."""
@@ -123,6 +132,14 @@ def test_exactly_the_selected_layers_are_adapted(targets: Any, family: Any) -> N
     }
     assert {name.split(".")[2] for name in trained if "lora_" not in name} == {"classifier"}
     assert matched.trainable == count_parameters(adapted)[0]
+
+
+def test_an_output_layer_is_left_out_even_where_peft_does_not_train_it() -> None:
+    """RoBERTa's is a block with a `dense` of its own, which the bare name would select too."""
+    model = AutoModelForSequenceClassification.from_config(RobertaConfig(**SMALL))
+    _, matched = attach(model, Adapter(targets="all-linear"))
+    assert "dense" not in matched.names
+    assert not any("classifier" in path for path in matched.modules)
 
 
 def test_attention_is_what_stands_below_attention() -> None:

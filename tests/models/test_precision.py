@@ -15,7 +15,9 @@ from fintune.models.precision import arithmetic
     [("auto", True, torch.bfloat16), ("auto", False, torch.float32), ("fp32", True, torch.float32), ("fp32", False, torch.float32),
      ("bf16", True, torch.bfloat16)],
 )  # fmt: skip
-def test_auto_is_bf16_where_there_are_instructions_for_it(monkeypatch: pytest.MonkeyPatch, asked: str, able: bool, given: torch.dtype) -> None:
+def test_auto_is_bf16_where_there_are_instructions_for_it(
+    monkeypatch: pytest.MonkeyPatch, asked: str, able: bool, given: torch.dtype
+) -> None:
     monkeypatch.setattr(precision, "_has_bf16", lambda device: able)
     assert arithmetic(asked, "cpu") == given
 

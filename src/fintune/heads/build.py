@@ -154,6 +154,7 @@ def _head(recipe: Recipe, tagset: Tagset, folder: Path, limit: int | None) -> To
     return TokenHead(
         tagset, tokenizer, max_tokens=recipe.data.max_tokens, overlap_tokens=recipe.data.overlap_tokens,
         label_smoothing=recipe.train.label_smoothing,
+        grain="coarse" if recipe.data.words == "coarse" else "fine",  # where it is left open: words that any annotation fits
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from fintune.errors import ArtifactError, GateError
 from fintune.heads.tags import IMPOSSIBLE, Tagset, best_path
 from fintune.records import Example, Prediction, Span
 from fintune.text.shape import LENGTHS, SHAPES, length, shape
-from fintune.text.words import words
+from fintune.text.words import Grain, words
 
 IGNORED = -100
 """Tag id of padding, as in `torch.nn.CrossEntropyLoss`."""
@@ -133,8 +133,10 @@ class Transitions(nn.Module):
 class TokenHead:
     """Encoding, loss and decoding of word tags for one label set and tokenizer."""
 
-    def __init__(self, tagset: Tagset, tokenizer: Any, *, max_tokens: int, overlap_tokens: int, label_smoothing: float = 0.0) -> None:
-        self.tagset, self.tokenizer, self.label_smoothing = tagset, tokenizer, label_smoothing
+    def __init__(
+        self, tagset: Tagset, tokenizer: Any, *, max_tokens: int, overlap_tokens: int, label_smoothing: float = 0.0, grain: Grain = "fine"
+    ) -> None:
+        self.tagset, self.tokenizer, self.label_smoothing, self.grain = tagset, tokenizer, label_smoothing, grain
         self.labels = tagset.labels
         self.overlap = overlap_tokens
         probe = tokenizer("a", return_special_tokens_mask=True)
@@ -158,7 +160,7 @@ class TokenHead:
         ]
 
     def _windows(self, index: int, example: Example, ids: list[int], offsets: list[tuple[int, int]]) -> list[Window]:
-        spots = words(example.text)
+        spots = words(example.text, self.grain)
         owner = _owners(spots, offsets)
         own = {word: position for position, word in reversed(list(enumerate(owner))) if word is not None}
         # In "£22m" a vocabulary may make one token of "£2": a word in which no token starts reads the one that reaches into it.
@@ -248,7 +250,7 @@ class TokenHead:
             by_example.setdefault(window.example, []).append((window, emission))
         predictions = []
         for i, example in enumerate(examples):
-            spots = words(example.text)
+            spots = words(example.text, self.grain)
             emissions = stitch(by_example.get(i, []), len(spots), len(self.tagset.tags))
             if not (emissions < np.inf).all():
                 raise GateError(

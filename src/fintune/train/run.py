@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from fintune import run
@@ -31,6 +32,7 @@ from fintune.predict.run import predict
 from fintune.recipe import Recipe
 from fintune.records import Example
 from fintune.tasks.base import Task, documents_of
+from fintune.text.words import grain_of
 from fintune.train import checkpoint, order
 from fintune.train.claim import claim, describe
 from fintune.train.loop import Step, Work, optimizer_for, schedule_for, steps
@@ -80,7 +82,9 @@ def train(
         Interrupted: after a signal, state saved.
     """
     _preflight(recipe, task, examples, validation)
+    recipe = settle(recipe, examples)
     with run.lock(output), Signals() as caught:
+        AcceleratorState._reset_state()  # accelerate keeps the precision of the first run in a process for all later ones
         accelerator = Accelerator(mixed_precision=_mixed(recipe))
         built = build(recipe, task.labels)
         started = describe(recipe, task, built, data)
@@ -247,6 +251,14 @@ class _Session:
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "files": files,
         }
+
+
+def settle(recipe: Recipe, examples: Sequence[Example]) -> Recipe:
+    """The recipe with what it leaves to the training data decided; the run keeps this one."""
+    if recipe.data.words != "auto":
+        return recipe
+    grain = grain_of((example.text, example.spans or ()) for example in examples)
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"words": grain})})
 
 
 def validate(model: Any, built: Built, task: Task, examples: Sequence[Example], recipe: Recipe) -> dict[str, float]:
