@@ -115,7 +115,7 @@ def train_on_bad_disks(
     """Train in `folder`/run up to the last call of a phase; from there on once for every fault at every call that changes files.
 
     Each goes on in a process of its own, with its own copy of the folder, `folder`/PHASE-FAULT-NUMBER/run. For each: its fault, the
-    number and the name of the call, the exit status and the message.
+    number and the name of the call, the exit status and the message; first of all for no fault, with the names of all calls.
     """
     import torch
 
@@ -132,9 +132,11 @@ def train_on_bad_disks(
         last = phase != "save" or arguments[1].step == arguments[0].total
         if not last:
             return original(*arguments)
-        calls = _in_a_fork(Path("run"), Disk(Path("run"), fault="die", at=0), Path(f"{phase}-none"), original, arguments)
+        place = Path(f"{phase}-none")
+        undisturbed = _in_a_fork(Path("run"), Disk(place / "run", fault="none", at=0), place, original, arguments)
+        reached.append({"fault": "none", "number": 0, "call": "", "place": str(place.absolute()), **undisturbed})
         for fault in faults:
-            for number, call in enumerate(calls["calls"], start=1):
+            for number, call in enumerate(undisturbed["calls"], start=1):
                 place = Path(f"{phase}-{fault}-{number}")
                 disk = Disk(place / "run", fault=fault, at=number)
                 ended = _in_a_fork(Path("run"), disk, place, original, arguments)

@@ -22,6 +22,7 @@ OTHERS: dict[str, Any] = {
     "adapter.method": "dora", "adapter.rank": 3, "adapter.alpha": 1.5, "adapter.scale": "rank-stabilised", "adapter.dropout": 0.5,
     "adapter.targets": ["query", "value"], "adapter.initialisation": "pissa", "head.type": "token", "head.scheme": "BIOES",
     "head.transitions": "learned", "head.surface": "shape", "head.dropout": 0.2, "data.max_tokens": 512, "data.overlap_tokens": 8,
+    "data.words": "fine",
     "train.epochs": 9, "train.batch_size": 4, "train.accumulate": 2, "train.learning_rate": 1e-3, "train.head_learning_rate": 1e-2,
     "train.schedule": "cosine", "train.warmup": 0.5, "train.weight_decay": 0.0, "train.clip": None, "train.label_smoothing": 0.1,
     "train.noise": "neftune", "train.noise_alpha": 1.0, "train.precision": "fp32", "train.keep": "best", "train.metric": "macro_f1",

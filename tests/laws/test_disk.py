@@ -32,7 +32,8 @@ def test_every_call_may_fail(forks: Forks, reference, identical, tmp_path, phase
         {"base": str(reference.base), "folder": str(tmp_path), "settings": reference.settings, "phase": phase, "faults": PHASES[phase]},
     )
     assert ended.status == 0
-    reached = ended.result
+    undisturbed, *reached = ended.result
+    assert undisturbed["status"] == 0
     assert len(reached) >= LEAST[phase] * len(PHASES[phase])
     left: dict[str, Path] = {}
     for case in reached:
@@ -48,6 +49,30 @@ def test_every_call_may_fail(forks: Forks, reference, identical, tmp_path, phase
         assert not [event for event in again.result["events"] if event["event"] == "note"], "a checkpoint was damaged"
         start = next(event for event in again.result["events"] if event["event"] == "start")
         assert start["step"] >= {"begin": 0, "save": STEPS - 1, "finish": STEPS}[phase], "an earlier checkpoint was lost"
+
+
+def test_the_calls_come_in_the_order_that_a_power_cut_needs(forks: Forks, reference, tmp_path):
+    """Each file is on the disk before the name that says so, and each name before what relies on it.
+
+    No test can cut the power; but without one of these calls in its place a cut could tear what the names promise.
+    """
+    ended = forks.run(
+        "jobs:train_on_bad_disks",
+        {"base": str(reference.base), "folder": str(tmp_path), "settings": reference.settings, "phase": "save", "faults": []},
+    )
+    (undisturbed,) = ended.result
+    calls = undisturbed["calls"]
+    files = ["weights.safetensors", "optimizer.safetensors", "random.safetensors", "progress.json", "best.safetensors", "MANIFEST.json"]
+    written = [call for name in files for call in (f"open {name}", f"write {name}", "fsync")]
+    saving = [
+        "open log.jsonl", "fsync",  # what led to the checkpoint
+        "mkdir .writing-12", "open folder run", "fsync",
+        *written,
+        "open folder .writing-12", "fsync", "rename .writing-12", "open folder checkpoints", "fsync",
+        "open folder step-10",  # only now are older ones removed
+    ]  # fmt: skip
+    start = calls.index("mkdir .writing-12") - 2
+    assert calls[start : start + len(saving)] == saving
 
 
 def assert_refused_well(case: Mapping[str, Any]) -> None:

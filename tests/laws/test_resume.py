@@ -59,6 +59,7 @@ CHANGED: dict[str, Any] = {
     "head.surface": "none",
     "head.dropout": 0.2,
     "data.max_tokens": 48,
+    "data.words": "fine",
     "train.epochs": 3,
     "train.batch_size": 16,
     "train.accumulate": 2,

@@ -8,11 +8,13 @@ import random
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
+import jobs
 import tiny
 from fintune.data.formats.jsonl import dump
 from fintune.train import checkpoint
@@ -20,24 +22,35 @@ from forks import Forks
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 STEPS = 12
+SPARSE = {"train.checkpoint_every": 5, "train.keep": "best"}
+"""Checkpoints after steps 5 and 10 only: those of other steps are the signal's own."""
 
 
-def places(number: int) -> list[tuple[str, int]]:
-    """Random moments of a run; always the beginning and both ends of an epoch."""
+def moments(number: int) -> list[tuple[str, int]]:
+    """Random moments of a run; always its beginning, the end of an epoch, a checkpoint that was due, and the last step."""
     draw = random.Random(number)
-    return [("start", 0), ("validation", 6), ("checkpoint", STEPS), *(("checkpoint", draw.randint(1, STEPS - 1)) for _ in range(5))]
+    return [("start", 0), ("validation", 6), ("checkpoint", 5), ("step", STEPS), *(("step", draw.randint(2, STEPS - 1)) for _ in range(5))]
+
+
+@pytest.fixture(scope="module")
+def sparse(forks: Forks, reference, tmp_path_factory):
+    """The uninterrupted run with fewer checkpoints."""
+    folder = tmp_path_factory.mktemp("sparse") / "run"
+    assert forks.run("jobs:train", {**reference.arguments(folder), "settings": SPARSE}).status == 0
+    return replace(reference, settings=SPARSE, outcome=jobs.outcome(folder))
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_state_is_saved_and_the_run_goes_on(forks: Forks, reference, identical, tmp_path, number):
-    folders = {tmp_path / f"run-{i}": place for i, place in enumerate(places(number))}
-    stopped = forks.run_all("jobs:train", [reference.arguments(folder, acts=[(*place, number)]) for folder, place in folders.items()])
+def test_state_is_saved_and_the_run_goes_on(forks: Forks, sparse, tmp_path, number):
+    folders = {tmp_path / f"run-{i}": moment for i, moment in enumerate(moments(number))}
+    stopped = forks.run_all("jobs:train", [sparse.arguments(folder, acts=[(*moment, number)]) for folder, moment in folders.items()])
     for (folder, (_, step)), ended in zip(folders.items(), stopped, strict=True):
         assert ended.status == 128 + number
         assert ended.result["message"] == signal.Signals(number).name
         assert checkpoint.steps(folder / "checkpoints")[0] == max(step, 1)
-    for folder, again in zip(folders, forks.run_all("jobs:train", [reference.arguments(f) for f in folders]), strict=True):
-        identical(again, folder)
+    for folder, again in zip(folders, forks.run_all("jobs:train", [sparse.arguments(f) for f in folders]), strict=True):
+        assert again.status == 0
+        assert jobs.outcome(folder) == sparse.outcome
         assert [e["step"] for e in again.result["events"] if e["event"] == "resume"] == [max(folders[folder][1], 1)]
 
 

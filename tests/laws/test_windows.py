@@ -20,7 +20,7 @@ from fintune.heads.tags import Tagset
 from fintune.heads.token import TokenHead, Transitions, Window, cut, stitch
 from fintune.predict.run import batches, predict
 from fintune.records import Example, Prediction, Span
-from fintune.text.words import words
+from fintune.text.words import Grain, words
 
 LABELS = tuple(tiny.SLOTS)
 VOCABULARY = [
@@ -30,7 +30,10 @@ VOCABULARY = [
 
 texts = st.lists(st.sampled_from(VOCABULARY), max_size=120).flatmap(lambda ws: st.sampled_from([" ", ""]).map(lambda glue: glue.join(ws)))
 anything = st.text(max_size=200)
-sizes = st.sampled_from([(16, 0), (16, 7), (24, 8), (40, 19)])
+sizes: st.SearchStrategy[tuple[int, int, Grain]] = st.sampled_from(
+    [(16, 0, "fine"), (16, 7, "coarse"), (24, 8, "fine"), (40, 19, "coarse")]
+)
+"""Tokens of a window, tokens that neighbours share, and the words to tag."""
 
 
 class Local(nn.Module):
@@ -57,8 +60,8 @@ def tokenizer(request: pytest.FixtureRequest) -> Any:
     return AutoTokenizer.from_pretrained(request.getfixturevalue(request.param))
 
 
-def head_of(tokenizer: Any, max_tokens: int, overlap: int) -> TokenHead:
-    return TokenHead(Tagset(LABELS, "BIO"), tokenizer, max_tokens=max_tokens, overlap_tokens=overlap)
+def head_of(tokenizer: Any, max_tokens: int, overlap: int, grain: Grain = "fine") -> TokenHead:
+    return TokenHead(Tagset(LABELS, "BIO"), tokenizer, max_tokens=max_tokens, overlap_tokens=overlap, grain=grain)
 
 
 def predicted(head: TokenHead, model: nn.Module, examples: list[Example]) -> list[Prediction]:
@@ -66,17 +69,19 @@ def predicted(head: TokenHead, model: nn.Module, examples: list[Example]) -> lis
 
 
 @given(st.lists(texts, min_size=1, max_size=4), sizes, st.booleans())
-def test_windows_change_nothing_where_the_model_is_local(tokenizer: Any, many: list[str], size: tuple[int, int], learned: bool) -> None:
+def test_windows_change_nothing_where_the_model_is_local(
+    tokenizer: Any, many: list[str], size: tuple[int, int, Grain], learned: bool
+) -> None:
     examples = [Example(str(i), text) for i, text in enumerate(many)]
     model = Local(tokenizer, 15, learned=learned)
-    whole, windowed = head_of(tokenizer, 100_000, 0), head_of(tokenizer, *size)
+    whole, windowed = head_of(tokenizer, 100_000, 0, size[2]), head_of(tokenizer, *size)
     if not whole.prefix:  # without special tokens position 0 is a word's own, and the stand-in above has no room
         model.forward = lambda tokens, mask, shapes, lengths, heads: model.table[tokens].gather(1, heads[:, :, None].expand(-1, -1, 15))  # type: ignore[method-assign]
     assert predicted(windowed, model, examples) == predicted(whole, model, examples)
 
 
 @given(st.one_of(texts, anything), sizes)
-def test_every_window_fits_and_every_token_is_in_one(tokenizer: Any, text: str, size: tuple[int, int]) -> None:
+def test_every_window_fits_and_every_token_is_in_one(tokenizer: Any, text: str, size: tuple[int, int, Grain]) -> None:
     head = head_of(tokenizer, *size)
     windows = head.encode([Example("1", text)])
     bare = tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -95,14 +100,14 @@ def test_every_window_fits_and_every_token_is_in_one(tokenizer: Any, text: str, 
 
 
 @given(st.one_of(texts, anything), sizes)
-def test_every_word_that_has_a_token_is_scored(tokenizer: Any, text: str, size: tuple[int, int]) -> None:
+def test_every_word_that_has_a_token_is_scored(tokenizer: Any, text: str, size: tuple[int, int, Grain]) -> None:
     head = head_of(tokenizer, *size)
     windows = head.encode([Example("1", text)])
-    count = len(words(text))
+    count = len(words(text, size[2]))
     held = {window.first + k for window in windows for k in range(len(window.heads))}
     assert held <= set(range(count))
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    with_token = {i for i, (start, end) in enumerate(words(text)) if any(a < end and start < b for a, b in offsets)}
+    with_token = {i for i, (start, end) in enumerate(words(text, size[2])) if any(a < end and start < b for a, b in offsets)}
     assert with_token <= held
     stitched = stitch([(w, np.ones((len(w.heads), 15), np.float32)) for w in windows], count, 15)
     assert all((stitched[word] == 1).all() for word in held)
@@ -164,12 +169,12 @@ def test_texts_without_a_word_have_no_spans(tokenizer: Any, text: str) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 30), st.sampled_from(LABELS)), max_size=6), texts, sizes)
 def test_gold_tags_of_windows_agree_with_those_of_the_whole(
-    tokenizer: Any, raw: list[tuple[int, int, str]], text: str, size: tuple[int, int]
+    tokenizer: Any, raw: list[tuple[int, int, str]], text: str, size: tuple[int, int, Grain]
 ) -> None:
     """Whatever the spans: overlapping, cutting words, beyond a window."""
     spans = tuple(Span(start, start + length, label) for start, length, label in raw if start + length <= len(text))
     example = Example("1", text, spans=spans)
-    (whole,) = head_of(tokenizer, 100_000, 0).encode([example])
+    (whole,) = head_of(tokenizer, 100_000, 0, size[2]).encode([example])
     assert whole.tags is not None
     for window in head_of(tokenizer, *size).encode([example]):
         begin = window.first - whole.first
@@ -181,7 +186,7 @@ def test_gold_spans_come_back_through_perfect_scores(tokenizer: Any) -> None:
     """Encode, score each gold tag highest, decode: the spans of the corpus, whatever the window size."""
     examples = tiny.examples(30)
     for size in ((16, 7), (64, 16)):
-        head = head_of(tokenizer, *size)
+        head = head_of(tokenizer, *size)  # fine words, which cut no span
         items = head.encode(examples)
         scores = [9 * np.eye(15, dtype=np.float32)[window.tags] for window in items]
         model = Local(tokenizer, 15, learned=False)

@@ -325,10 +325,6 @@ def _preflight(recipe: Recipe, task: Task, examples: Sequence[Example], validati
 def _save_adapter(built: Built, recipe: Recipe, output: Path) -> None:
     """Write the adapter folder under a temporary name, flush it, and put it in place whole."""
     writing, place = output / ".adapter.tmp", output / run.ADAPTER
-    # peft makes a set of the names, whose order is another in each process; the file's bytes must not be.
-    encoder: Any = built.model.encoder
-    config = encoder.peft_config["default"]
-    config.target_modules = sorted(config.target_modules)
     try:
         shutil.rmtree(writing, ignore_errors=True)
         writing.mkdir()
