@@ -57,7 +57,7 @@ class Disk:
             raise OSError(ERRORS[self.fault], os.strerror(ERRORS[self.fault]))
 
     def _ours(self, path: Any) -> bool:
-        return isinstance(path, str | os.PathLike) and os.path.abspath(path).startswith(self.root + os.sep)
+        return isinstance(path, str | os.PathLike) and (os.path.abspath(path) + os.sep).startswith(self.root + os.sep)
 
     def _checked(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(path: Any, *rest: Any, **named: Any) -> Any:
