@@ -67,15 +67,24 @@ def in_turns(variants: Mapping[str, Callable[[int], Timing]], rounds: int) -> di
     return found
 
 
+def median(turns: Sequence[Timing]) -> float:
+    """Median rate."""
+    return statistics.median(t.rate for t in turns)
+
+
+def ratio(turns: Sequence[Timing], others: Sequence[Timing]) -> float:
+    """Median over rounds of how many times as fast as the other a variant was in the same round."""
+    return statistics.median(t.rate / o.rate for t, o in zip(turns, others, strict=True))
+
+
 def table(found: Mapping[str, Sequence[Timing]], *, unit: str, against: Sequence[str]) -> str:
     """Medians and extremes of rates, and the median over rounds of each variant's ratio to those in `against`."""
     width = max(map(len, found)) + 2
     lines = [f"{'':{width}}{unit:>14}{'lowest':>10}{'highest':>10}" + "".join(f"{'x ' + name:>{len(name) + 6}}" for name in against)]
     for name, turns in found.items():
         rates = [t.rate for t in turns]
-        ratios = [statistics.median(t.rate / o.rate for t, o in zip(turns, found[other], strict=True)) for other in against]
-        columns = "".join(f"{ratio:{len(other) + 6}.2f}" for ratio, other in zip(ratios, against, strict=True))
-        lines.append(f"{name:{width}}{statistics.median(rates):14.1f}{min(rates):10.1f}{max(rates):10.1f}" + columns)
+        columns = "".join(f"{ratio(turns, found[other]):{len(other) + 6}.2f}" for other in against)
+        lines.append(f"{name:{width}}{median(turns):14.1f}{min(rates):10.1f}{max(rates):10.1f}" + columns)
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ All do the same work on the same examples of a round: MiniLM, LoRA of the recipe
 AdamW, clipping, the base's dropout. `Trainer` is how it is used without further thought: random batches padded to their longest,
 fp32, plain token classification. `Trainer padded` pads every sentence to 128 tokens. `Trainer tuned` groups by length and uses
 bf16 where the processor has it. The other rows are fintune's loop with one thing taken away or changed; the last two do other
-work than the rest. Building a model and the first steps of each turn are not timed; collating is.
+work than the rest. Building a model and a few steps before each turn are not timed; making the batches is.
 
     python benchmarks/throughput.py [--rounds 5] [--steps 40] [--batch 16] [--rows fintune,Trainer]
 """
@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import common
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -32,6 +31,7 @@ from transformers import (
     TrainingArguments,
 )
 
+import common
 from fintune import recipe as recipes
 from fintune.data.load import load
 from fintune.heads.build import build
@@ -46,7 +46,7 @@ from fintune.train.loop import Work, optimizer_for, schedule_for, steps
 from fintune.train.run import settle
 
 WARM_UP = 5
-"""Steps at the beginning of each turn that are not timed."""
+"""Steps before each turn, on other examples, that are not timed."""
 PADDED = 128
 """Tokens of the fixed padding."""
 
@@ -77,14 +77,14 @@ class Bench:
         self.recipe = resolved.model_copy(update={"train": resolved.train.model_copy(update={"batch_size": batch})})
         self.labels = load_task(self.recipe.task).labels
         self.head: TokenHead = build(self.recipe, self.labels).head
-        self.padding: dict[str, float] = {}
 
-    def drawn(self, round_: int) -> list[Window]:
-        """The windows of a round, the same for every variant."""
-        count = (self.steps + WARM_UP) * self.batch
+    def drawn(self, round_: int) -> tuple[list[Window], list[Window]]:
+        """The windows of a round, the same for every variant: those to warm up with, and those that are timed."""
+        warm, timed = WARM_UP * self.batch, self.steps * self.batch
         draw = random.Random(round_)
-        rows = [draw.choice(self.examples) for _ in range(count)] if count > len(self.examples) else draw.sample(list(self.examples), count)
-        return self.head.encode(rows)[:count]
+        rows = draw.sample(list(self.examples), warm) + draw.choices(list(self.examples), k=timed)
+        windows = self.head.encode(rows)
+        return windows[:warm], windows[warm:][:timed]
 
     def ours(self, way: Ours, round_: int) -> common.Timing:
         """A turn of fintune's loop."""
@@ -98,9 +98,8 @@ class Bench:
         optimizer = optimizer_for(built.model, rate=recipe.train.learning_rate, head_rate=None, decay=recipe.train.weight_decay)
         schedule = schedule_for(optimizer, kind=recipe.train.schedule, warmup=0.1, steps=self.steps + WARM_UP)
         model, optimizer = accelerator.prepare(built.model, optimizer)
-        windows = self.drawn(round_)
         taken = steps(
-            model, built.head.loss, self._work(built.head, windows, way), optimizer=optimizer, schedule=schedule, accelerator=accelerator,
+            model, built.head.loss, self._work(built.head, way, round_), optimizer=optimizer, schedule=schedule, accelerator=accelerator,
             clip=recipe.train.clip,
         )  # fmt: skip
         for _ in range(WARM_UP):
@@ -109,18 +108,18 @@ class Bench:
         done = sum(1 for _ in taken)
         return common.Timing(done * self.batch, time.perf_counter() - began)
 
-    def _work(self, head: TokenHead, windows: Sequence[Window], way: Ours) -> Iterator[Work]:
-        lengths = [w.length for w in windows]
-        # Grouping sorts within stretches; the warm-up takes its own examples first, so that the timed ones are all of them.
-        warm, timed = windows[: WARM_UP * self.batch], windows[WARM_UP * self.batch :]
-        parts = [(warm, order.batches(lengths[: len(warm)], batch_size=self.batch, seed=0, epoch=0))]
-        if way.grouped:
-            parts.append((timed, order.batches(lengths[len(warm) :], batch_size=self.batch, seed=0, epoch=1)))
-        else:
-            parts.append((timed, [list(range(i, min(i + self.batch, len(timed)))) for i in range(0, len(timed), self.batch)]))
-        for items, batches in parts:
-            for batch in batches:
-                yield Work(0, [head.collate([items[i] for i in batch])], [])
+    def _work(self, head: TokenHead, way: Ours, round_: int) -> Iterator[Work]:
+        for windows in self.drawn(round_):
+            lengths = [w.length for w in windows]
+            for batch in self._grouped(lengths) if way.grouped else self._in_order(lengths):
+                yield Work(0, [head.collate([windows[i] for i in batch])], [])
+
+    def _grouped(self, lengths: Sequence[int]) -> list[list[int]]:
+        return order.batches(lengths, batch_size=self.batch, seed=0, epoch=0)
+
+    def _in_order(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Batches as the examples were drawn."""
+        return [list(range(i, min(i + self.batch, len(lengths)))) for i in range(0, len(lengths), self.batch)]
 
     def _changed(self, settings: Mapping[str, Any]) -> Recipe:
         recipe = self.recipe
@@ -130,8 +129,7 @@ class Bench:
         return recipe
 
     def theirs(self, way: Theirs, round_: int) -> common.Timing:
-        """A turn of Trainer."""
-        rows = [self._row(window) for window in self.drawn(round_)]
+        """A turn of Trainer: once for the warm-up, then anew on the same model."""
         base = build(self.recipe, self.labels).base.folder
         torch.manual_seed(0)
         model = AutoModelForTokenClassification.from_pretrained(base, num_labels=len(self.head.tagset.tags))
@@ -139,32 +137,34 @@ class Bench:
             parameter.requires_grad_(False)
         adapted, _ = attach(model, self.recipe.adapter, task_type="TOKEN_CLS")
         clock = Clock()
-        with tempfile.TemporaryDirectory() as folder:
-            arguments = TrainingArguments(
-                folder, max_steps=self.steps + WARM_UP, per_device_train_batch_size=self.batch, learning_rate=1e-3, use_cpu=True,
-                report_to=[], disable_tqdm=True, save_strategy="no", **way.arguments,
-            )  # fmt: skip
-            padding: Any = {"padding": "max_length", "max_length": way.padded} if way.padded else {"padding": True}
-            collator = DataCollatorForTokenClassification(self.head.tokenizer, **padding)
-            trainer = Trainer(adapted, arguments, train_dataset=rows, data_collator=collator, callbacks=[clock])  # type: ignore[arg-type]
-            trainer.remove_callback(PrinterCallback)
-            trainer.train()
+        padding: Any = {"padding": "max_length", "max_length": way.padded} if way.padded else {"padding": True}
+        collator = DataCollatorForTokenClassification(self.head.tokenizer, **padding)
+        for windows in self.drawn(round_):
+            rows = [self._row(window, way.padded) for window in windows]
+            with tempfile.TemporaryDirectory() as folder:
+                arguments = TrainingArguments(
+                    folder, num_train_epochs=1, per_device_train_batch_size=self.batch, learning_rate=self.recipe.train.learning_rate,
+                    use_cpu=True, report_to=[], disable_tqdm=True, save_strategy="no", **way.arguments,
+                )  # fmt: skip
+                trainer = Trainer(adapted, arguments, train_dataset=rows, data_collator=collator, callbacks=[clock])  # type: ignore[arg-type]
+                trainer.remove_callback(PrinterCallback)
+                trainer.train()
         return common.Timing(self.steps * self.batch, clock.seconds)
 
-    def _row(self, window: Window) -> dict[str, list[int]]:
+    def _row(self, window: Window, limit: int | None) -> dict[str, list[int]]:
         labels = [IGNORED] * window.length
         for place, tag in zip(window.heads, window.tags or [], strict=True):
             labels[place] = tag
-        return {"input_ids": window.tokens[:PADDED], "attention_mask": [1] * min(window.length, PADDED), "labels": labels[:PADDED]}
+        return {"input_ids": window.tokens[:limit], "attention_mask": [1] * len(window.tokens[:limit]), "labels": labels[:limit]}
 
     def facts(self, rounds: int) -> str:
         """What the rounds consist of: real tokens, and what grouping and fixed padding add to them."""
         real = grouped = drawn = 0
         for number in range(rounds):
-            lengths = [w.length for w in self.drawn(number)][WARM_UP * self.batch :]
+            lengths = [w.length for w in self.drawn(number)[1]]
             real += sum(lengths)
-            grouped += padded(lengths, order.batches(lengths, batch_size=self.batch, seed=0, epoch=1))
-            drawn += padded(lengths, [list(range(i, min(i + self.batch, len(lengths)))) for i in range(0, len(lengths), self.batch)])
+            grouped += padded(lengths, self._grouped(lengths))
+            drawn += padded(lengths, self._in_order(lengths))
         count = rounds * self.steps * self.batch
         return (
             f"{count} examples in {rounds} rounds, {real / count:.1f} tokens each; computed tokens for each real one: grouped by length "
@@ -177,13 +177,16 @@ def padded(lengths: Sequence[int], batches: Sequence[Sequence[int]]) -> int:
 
 
 class Clock(TrainerCallback):
-    """Time from the end of the warm-up to the end of the last step."""
+    """Time of the latest training from its beginning, before its first batch is made, to the end of its last step."""
 
     began = seconds = 0.0
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Start the clock."""
+        self.began = time.perf_counter()
+
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step == WARM_UP:
-            self.began = time.perf_counter()
+        """Read the clock."""
         self.seconds = time.perf_counter() - self.began
 
 

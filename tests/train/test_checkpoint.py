@@ -45,7 +45,7 @@ def work(model: nn.Module, optimizer: Any, schedule: Any, count: int) -> list[tu
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        seen.append((float(loss), *rates))
+        seen.append((float(loss.detach()), *rates))
     return seen
 
 
