@@ -9,7 +9,7 @@ SCRIPTS = (
     "<img src=x onerror=alert(1)>",
     "<svg/onload=alert(1)>",
     "<iframe src='javascript:alert(1)'></iframe>",
-    "<a href=\"javascript:alert(1)\">x</a>",
+    '<a href="javascript:alert(1)">x</a>',
     "<style>@import 'http://example.com/x.css';</style>",
     "<link rel=stylesheet href=//example.com/x.css>",
     "<base href='http://example.com/'>",

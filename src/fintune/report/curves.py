@@ -101,9 +101,7 @@ def _validation(curves: Mapping[str, Points], last: float, kept: float | None) -
     return Panel("Validation score", drawing, legend, "Dashed: the epoch whose weights were kept." if kept is not None else "")
 
 
-def _chart(
-    described: str, curves: Mapping[str, Points], scale: Sequence[float], last: float, *, kept: float | None = None
-) -> Markup:
+def _chart(described: str, curves: Mapping[str, Points], scale: Sequence[float], last: float, *, kept: float | None = None) -> Markup:
     """Lines on a grid; the scale stands left of the drawing, the steps below it."""
 
     def place(x: float, y: float) -> tuple[float, float]:
