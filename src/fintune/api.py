@@ -68,7 +68,7 @@ class Run:
         if built.base_sha256 != self.manifest["base_sha256"]:
             raise ArtifactError(
                 f"the base model {built.base.id!r} has other weights than in training", where=str(self.folder),
-                fix=f"set model.revision to {self.manifest['base']['revision']!r}",
+                fix=f"restore the base as it was: revision {self.manifest['base']['revision']!r}",
             )  # fmt: skip
         import torch
 

@@ -24,6 +24,7 @@ from torch import Tensor
 from fintune import run
 from fintune.errors import DataError, GateError, RecipeError, did_you_mean
 from fintune.heads.build import Built, build, save
+from fintune.heads.token import IGNORED
 from fintune.metrics import floors
 from fintune.metrics.intervals import Bootstrap
 from fintune.models.adapter import trainable_state
@@ -154,7 +155,14 @@ class _Session:
                 mine = order.share(batch, parts=world)[rank]
                 micro = [[self.items[i] for i in part] for part in order.share(mine, parts=accumulate)]
                 names = [self.examples[self.items[i].example].id for i in mine]
-                yield Work(epoch, [self.built.head.collate(part) if part else None for part in micro], names)
+                yield Work(epoch, [self.built.head.collate(part) if part else self._idle(world) for part in micro], names)
+
+    def _idle(self, world: int) -> dict[str, Tensor] | None:
+        """The share of nothing: alone no batch at all, among several processes one without gold, as all have to pass through the model."""
+        if world == 1:
+            return None
+        batch = self.built.head.collate(self.items[:1])
+        return {**batch, "tags": torch.full_like(batch["tags"], IGNORED)}
 
     def steps(self) -> Iterator[Step]:
         """The loop, from where the run stands."""
