@@ -84,9 +84,9 @@ class SafetyError(FintuneError):
     exit_status, code = 8, "E-SAFETY"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name most like `name`, or "" where none is alike."""
-    matches = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.65)
+def nearest(name: str, known: Iterable[str], *, alike: float = 0.5) -> str:
+    """The known name most like `name`, or "" where none is at least `alike` (share of common characters, 0 to 1)."""
+    matches = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=alike)
     return matches[0] if matches else ""
 
 

@@ -157,7 +157,7 @@ class SpansTask:
     def _require_labels(self, labels: Iterable[str], *, where: str) -> None:
         for label in labels:
             if label not in self.labels:
-                close = nearest(label, self.labels)
+                close = nearest(label, self.labels, alike=0.65)
                 fix = f"{did_you_mean(label, self.labels)} Then --rename {label}={close or 'LABEL'}"
                 raise DataError(f"unknown label {label!r}", where=where, why=f"not a label of task {self.name!r}", fix=fix)
 

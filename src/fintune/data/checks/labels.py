@@ -36,7 +36,7 @@ def like(label: str, known: Sequence[str]) -> str:
     begin = [name for fold, name in folded.items() if asked and (fold.startswith(asked) or asked.startswith(fold))]
     if asked in folded or len(begin) == 1:
         return folded.get(asked) or begin[0]
-    return folded.get(nearest(asked, folded), "")
+    return folded.get(nearest(asked, folded, alike=0.65), "")
 
 
 def unknown(context: Context) -> Iterator[Finding]:
