@@ -17,7 +17,7 @@ from fintune.report.terminal import score_table, spans_line
 DATA = "bundled:train"
 
 SETTINGS = ["train.epochs=4"]
-"""The demo trains half as long as the recipe, to show a result in about a minute."""
+"""The demo makes fewer passes than the recipe, to show a result in about a minute."""
 
 TEXTS = [
     "Corvane Industries agreed to sell its Malmö packaging plant to Brightwater Partners for €214 million, "
