@@ -49,12 +49,12 @@ def stock(*, base: str, output: str) -> tuple[int, dict[str, Any]]:
 
     import jobs
     from fintune.heads.build import build
-    from fintune.heads.token import IGNORED
+    from fintune.heads.base import IGNORED
     from fintune.tasks.base import load_task
 
     torch.set_num_threads(1)
     recipe = tiny.recipe(base)
-    head = build(recipe, load_task(recipe.task).labels).head  # only to encode the same examples in the same way
+    head = build(recipe, load_task(recipe.task)).head  # only to encode the same examples in the same way
     rows = []
     for window in head.encode(tiny.examples()[: jobs.TRAINING]):
         labels = [IGNORED] * len(window.tokens)

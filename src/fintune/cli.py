@@ -109,11 +109,22 @@ def train(
     ] = None,
     output: Output = None,
     set_: Set = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be learnt, and stop: trains and writes nothing.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a run, or go on with an unfinished one of the same recipe and data."""
+    from fintune.api import preflight
     from fintune.api import train as run_train
+
+    if dry_run:
+        with Watch(mode(quiet=quiet, json=json_)) as watch:
+            certificate = preflight(recipe, data=data, validation=validation, split=split, overrides=set_, options=options, listen=watch)
+        if json_:
+            print_json({"preflight": certificate.record()})
+        else:
+            terminal().print(certificate.rich(), soft_wrap=True)
+        return
 
     with Watch(mode(quiet=quiet, json=json_)) as watch:
         finished = run_train(
@@ -138,6 +149,12 @@ def evaluate(
         Path | None,
         typer.Option("--output", "-o", help="Folder for predictions.jsonl, report.json and report.html; the run's own otherwise."),
     ] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Score the unmodified base model too, without and with five solved examples.")
+    ] = False,
+    examples: Annotated[
+        str | None, typer.Option(help="Where the solved examples come from; the training data otherwise.", show_default=False)
+    ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -149,8 +166,9 @@ def evaluate(
     loaded = load_data(data, options, kind=opened.task.kind)
     _tell_rejected(loaded.rejected)
     opened.read_model()  # before the clock of the ticker starts
-    with Ticker("predict", len(loaded.examples), mode(quiet=quiet, json=json_)) as tick:
-        report = opened.judge(loaded, source=data, output=output, tick=tick)
+    shots = (0, 5) if baselines else ()
+    with Ticker("predict", len(loaded.examples) * (1 + len(shots)), mode(quiet=quiet, json=json_)) as tick:
+        report = opened.judge(loaded, source=data, output=output, baselines=shots, examples=examples, options=options, tick=tick)
     _print_report(report, output or run, json_=json_)
 
 
@@ -188,10 +206,10 @@ def predict(
     elif json_:
         print_json({"run": str(run), "predictions": [seam.record(p) for p in found]})
     elif sys.stdout.isatty() or text:
-        from fintune.report.terminal import spans_line
+        from fintune.report.terminal import prediction_line
 
         for prediction in found:
-            terminal().print(spans_line(prediction.text, prediction.spans or (), labels=opened.task.labels), soft_wrap=True)
+            terminal().print(prediction_line(prediction, labels=opened.task.labels), soft_wrap=True)
     else:
         sys.stdout.write(seam.dump(found))
 
@@ -203,20 +221,21 @@ def score(
     options: ReadOptions,
     data: Annotated[str, typer.Option(help="Annotated data.")],
     task: Annotated[str, typer.Option(help="Task name or TOML file.")] = "finance-ner-7",
-    gazetteer: Annotated[str | None, typer.Option(help="Training data to learn the gazetteer floor from.", show_default=False)] = None,
+    training: Annotated[
+        str | None, typer.Option("--training", "--gazetteer", help="Training data to learn the floors from.", show_default=False)
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Score predictions without any model; PyTorch need not be installed."""
     from fintune import api
     from fintune.data import predictions as seam
     from fintune.data.load import load as load_data
-    from fintune.metrics import floors
     from fintune.tasks.base import load_task
 
     definition = load_task(task)
     loaded = load_data(data, options, kind=definition.kind)
     _tell_rejected(loaded.rejected)
-    learnt = {"gazetteer": floors.learn(load_data(gazetteer, options, kind=definition.kind).examples)} if gazetteer else {}
+    learnt = definition.learn_floors(load_data(training, options, kind=definition.kind).examples) if training else {}
     report = api.score(definition, loaded, seam.read(predictions), floors=learnt, source=data)
     _print_report(report, None, json_=json_)
 

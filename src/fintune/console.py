@@ -74,6 +74,9 @@ class Watch:
             self.task = self.bar.add_task("", total=event["steps"], completed=event["step"], speed="")
             self.bar.start()
 
+    def _preflight(self, event: Mapping[str, Any]) -> None:
+        self._say(event["certificate"].summary())
+
     def _resume(self, event: Mapping[str, Any]) -> None:
         self._say(f"going on from step {event['step']} of {event['steps']}")
 
@@ -88,7 +91,7 @@ class Watch:
             self._say(f"step {event['step']} · epoch {event['epoch'] + 1} · {speed}")
 
     def _validation(self, event: Mapping[str, Any]) -> None:
-        names = ("surface_micro_f1", "micro_f1", "macro_f1")
+        names = ("surface_micro_f1", "micro_f1", "accuracy", "macro_f1", "answer_accuracy", "exact_match")
         scores = " · ".join(f"{name} {event['metrics'][name]:.4f}" for name in names if name in event["metrics"])
         self._say(f"epoch {event['epoch'] + 1} validation: {scores}")
 

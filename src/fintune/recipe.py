@@ -37,6 +37,10 @@ class Model(Section):
     """Commit of a hub id; the catalog's own where null."""
     dropout: Share | None = None
     """Probability of the base model's own dropout layers during training; the base model's setting where null."""
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    """How the frozen weights are held; `auto` is bf16 on a GPU for a generative head, else fp32. What is trained is fp32."""
+    quantisation: Literal["none", "8bit", "4bit"] = "none"
+    """Frozen weights in 8 bits, or in 4 (NF4, QLoRA, Dettmers et al. 2023); needs a GPU and bitsandbytes. Saves memory, not time."""
 
 
 class Adapter(Section):
@@ -61,8 +65,8 @@ class Adapter(Section):
 class Head(Section):
     """How a prediction leaves the network."""
 
-    type: Literal["token"] = "token"
-    """`token`: one tag a word, decoded to spans."""
+    type: Literal["token", "sequence", "generative"] = "token"
+    """`token`: one tag a word, decoded to spans; `sequence`: one score a label; `generative`: the model writes the target text."""
     scheme: Literal["BIO", "BIOES"] = "BIO"
     """Tags of a word: begin, inside, outside (and end, single)."""
     transitions: Literal["fixed", "learned"] = "fixed"
@@ -71,6 +75,30 @@ class Head(Section):
     """`shape` adds a learned embedding of each word's casing, digits, length and spacing, which an uncased vocabulary loses."""
     dropout: Share = 0.1
     """Probability of dropping an input of the output layer during training."""
+
+
+class Prompt(Section):
+    """What a generative head reads and writes; other heads have no prompt."""
+
+    file: str = "auto"
+    """Name of a bundled prompt file, or the path of one; `auto` is that of the task's kind."""
+    wording: Literal["fixed", "drawn"] = "fixed"
+    """`fixed`: the task's own instruction; `drawn`: for each example one of the file's wordings, and at evaluation one held out."""
+    labels: Literal["none", "names", "meanings"] = "none"
+    """What the prompt says of the label set: nothing, the names, or the names with their meanings."""
+    target: Literal["literal", "json", "compact"] = "literal"
+    """How spans are written: the papers' Python literal with every label, JSON with every label, or JSON without blanks and empty labels."""
+    demonstrations: int = Field(default=0, ge=0, le=32)
+    """Solved examples shown before the question, taken from the training data, in training as in prediction."""
+    choose: Literal["similar", "fixed"] = "similar"
+    """Demonstrations most similar to each text (retrieval-augmented instruction tuning), or the same few for all."""
+    template: str = "auto"
+    """`own`: the model's chat template; `plain`: an instruction template for base models; `auto`: its own if it has one; or a Jinja file."""
+    thinking: Literal["auto", "none", "empty", "reason"] = "auto"
+    """`empty` answers after an empty think block, `reason` writes the reasoning first, `none` leaves the template as it is; `auto`
+    is `empty` for models that think."""
+    marker: str = ""
+    """Text added at the end of the user's turn, such as ` /no_think`."""
 
 
 class Data(Section):
@@ -82,6 +110,8 @@ class Data(Section):
     """Tokens that neighbouring windows share."""
     words: Literal["auto", "fine", "coarse"] = "auto"
     """Units to tag: `fine` parts at every punctuation mark, `coarse` at blanks and outer marks, `auto` as the gold spans allow."""
+    too_long: Literal["refuse", "drop"] = "refuse"
+    """Training conversations over `max_tokens`, of a generative head: refused with their ids, or left out, counted and named."""
 
 
 class Train(Section):
@@ -115,12 +145,23 @@ class Train(Section):
     """Arithmetic of the forward pass; `auto` is bf16 where the processor has instructions for it, else fp32. Weights stay fp32."""
     keep: Literal["last", "best"] = "last"
     """Which weights the run ends with; `best` is by `metric` on the validation examples after each epoch."""
-    metric: str = "surface_micro_f1"
-    """Validation metric that `best` and `patience` go by."""
+    metric: str = "auto"
+    """Validation metric that `best` and `patience` go by; `auto` is the main one of the task's kind."""
     patience: int | None = Field(default=None, ge=1)
     """Epochs without improvement of `metric` after which training stops early; null trains to the end."""
     checkpoint_every: int | None = Field(default=None, ge=1)
     """Optimizer steps between checkpoints; one after each epoch where null."""
+    sharing: Literal["prefix", "exact", "none"] = "prefix"
+    """Of a generative head: `prefix` computes what all prompts of a pack begin with once; `exact` does so only where noise and dropout
+    are drawn as without sharing, that is where there are none; `none` never."""
+    pack_tokens: int = Field(default=16_384, ge=64)
+    """Most tokens of one pack of a generative head; a larger step is cut into several packs, with the same gradient."""
+    recompute: Literal["auto", "always", "never"] = "auto"
+    """Activation checkpointing: less memory for half as much work again; `auto` where the estimate exceeds the GPU's memory."""
+    kernels: Literal["auto", "none", "liger"] = "auto"
+    """Fused kernels of liger-kernel on a GPU; `auto` where it is installed."""
+    compile: Literal["none", "block"] = "none"
+    """`block` compiles each decoder layer: faster steps after a slow first one."""
 
 
 class Predict(Section):
@@ -130,6 +171,24 @@ class Predict(Section):
     """Tokens of one inference batch, padding included."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Arithmetic of the forward pass, as in training."""
+    decoding: Literal["auto", "constrained", "free", "choices"] = "auto"
+    """Of a generative head: `constrained` can write nothing but a valid target, with spans that stand in the text; `free` greedy text;
+    `choices` the likelihood of each label. `auto`: choices for labels, constrained for spans, free for answers."""
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens a generative head writes for one text; what the text could need where null."""
+
+
+class Source(Section):
+    """The published system that a recipe reproduces; nothing of it influences a run."""
+
+    title: str = ""
+    """The paper or model card."""
+    url: str = ""
+    """Where it is."""
+    claims: dict[str, float] = Field(default_factory=dict)
+    """Published scores by metric; they are its authors', not measured here."""
+    notes: tuple[str, ...] = ()
+    """What the source leaves open, and what this recipe takes for it."""
 
 
 class Recipe(Section):
@@ -146,13 +205,19 @@ class Recipe(Section):
     model: Model = Model()
     adapter: Adapter = Adapter()
     head: Head = Head()
+    prompt: Prompt = Prompt()
     data: Data = Data()
     train: Train = Train()
     predict: Predict = Predict()
+    source: Source = Source()
+
+    def settings(self) -> dict[str, Any]:
+        """Every setting that influences the weights; `name`, `description`, `predict` and `source` do not."""
+        return self.model_dump(mode="json", exclude={"name", "description", "predict", "source"})
 
     def fingerprint(self) -> str:
-        """sha256 over every setting that influences the weights; `name` and `description` do not."""
-        settings = self.model_dump(mode="json", exclude={"name", "description", "predict"})
+        """sha256 over every setting that influences the weights."""
+        settings = self.settings()
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     def to_yaml(self, *, comments: bool = False) -> str:

@@ -15,7 +15,8 @@ class Span:
     """A label on the characters `[start, end)` of a text, counted in Unicode code points.
 
     `text` is the surface. `alignment` says how the offsets came about: given with the annotation or found verbatim
-    (`exact`), found after normalising blanks (`normalised`), or written by a model (`predicted`).
+    (`exact`), found after normalising blanks (`normalised`), or written by a model (`predicted`). `confidence` is the
+    probability in [0, 1] that a model gave it, or None.
     """
 
     start: int
@@ -23,13 +24,14 @@ class Span:
     label: str
     text: str = field(compare=False, default="")
     alignment: Alignment = field(compare=False, default="exact")
+    confidence: float | None = field(compare=False, default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An extractive answer: `text` begins at character `start` of the context."""
+    """An answer. An extractive one begins at character `start` of the context; a computed or free one has no `start`."""
 
-    start: int
+    start: int | None
     text: str
 
 
@@ -50,7 +52,8 @@ class Example:
     Exactly one of `spans`, `label` and (`question` with `answer`) is used by a task, according to its kind; all are None in
     unlabelled text. An `answer` of None with a `question` says that the text does not answer it.
     `unaligned` holds the (label, surface) pairs of list annotations that occur nowhere in the text: they are still gold
-    for the surface score, and reported. `where` is `file:line`.
+    for the surface score, and reported. `reasoning` is the worked solution that leads to the answer, where a data set has
+    one. `where` is `file:line`.
     """
 
     id: str
@@ -59,6 +62,7 @@ class Example:
     label: str | None = None
     question: str | None = None
     answer: Answer | None = None
+    reasoning: str | None = None
     meta: Meta = Meta()
     unaligned: tuple[tuple[str, str], ...] = ()
     where: str = ""
@@ -69,7 +73,7 @@ class Prediction:
     """What a model said about one example.
 
     `status`: `ok`, `repaired` or `malformed` (with `reason`); `raw` is the text a generative head wrote, else "".
-    `confidence` is a probability in [0, 1] or None.
+    `confidence` is a probability in [0, 1] or None; `probabilities` are those of each label, in the order of the label set.
     """
 
     id: str
@@ -77,6 +81,7 @@ class Prediction:
     spans: tuple[Span, ...] | None = None
     label: str | None = None
     answer: Answer | None = None
+    probabilities: tuple[float, ...] | None = None
     raw: str = ""
     status: Literal["ok", "repaired", "malformed"] = "ok"
     reason: str = ""

@@ -19,7 +19,7 @@ from typing import IO, Any
 from fintune.errors import ArtifactError, ResourceError
 
 RECIPE, MANIFEST, STARTED, LOG, FLOORS = "recipe.yaml", "manifest.json", "started.json", "log.jsonl", "floors.json"
-ADAPTER, CHECKPOINTS = "adapter", "checkpoints"
+ADAPTER, CHECKPOINTS, PREFLIGHT = "adapter", "checkpoints", "preflight.json"
 PREDICTIONS, REPORT_JSON, REPORT_HTML = "predictions.jsonl", "report.json", "report.html"
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}

@@ -22,7 +22,7 @@ from fintune.tasks.base import load_task
 
 def built_on(base: Path, **settings: Any) -> Built:
     recipe = tiny.recipe(base, {key.replace("__", "."): value for key, value in settings.items()})
-    return build(recipe, load_task(recipe.task).labels)
+    return build(recipe, load_task(recipe.task))
 
 
 def copied(base: Path, folder: Path) -> Path:
@@ -55,7 +55,7 @@ def test_the_model_starts_as_the_pretrained_one(tiny_base: Path) -> None:
     fields = [batch[name] for name in ("tokens", "mask", "shapes", "lengths", "heads")]
     with torch.no_grad():
         one, two = full.model.eval()(*fields), bare.model.eval()(*fields)
-        with full.model.encoder.disable_adapter():  # type: ignore[operator, union-attr]
+        with full.model.adapted.disable_adapter():  # type: ignore[operator, union-attr]
             three = full.model(*fields)
     assert torch.equal(one, two)
     assert torch.allclose(one, three, atol=1e-6)
@@ -73,9 +73,9 @@ def test_the_seed_decides_what_is_drawn(tiny_base: Path) -> None:
 
 
 def test_dropout_is_set_on_body_and_head_apart(tiny_base: Path) -> None:
-    config = built_on(tiny_base, model__dropout=0.3, head__dropout=0.2, adapter__dropout=0.4).model.encoder.config  # type: ignore[union-attr]
+    config = built_on(tiny_base, model__dropout=0.3, head__dropout=0.2, adapter__dropout=0.4).model.adapted.config  # type: ignore[union-attr]
     assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob, config.classifier_dropout) == (0.3, 0.3, 0.2)  # type: ignore[union-attr]
-    kept = built_on(tiny_base, model__dropout=None).model.encoder.config  # type: ignore[union-attr]
+    kept = built_on(tiny_base, model__dropout=None).model.adapted.config  # type: ignore[union-attr]
     assert kept.hidden_dropout_prob == json.loads((tiny_base / "config.json").read_text())["hidden_dropout_prob"]  # type: ignore[union-attr]
 
 
@@ -84,7 +84,7 @@ def test_an_output_layer_of_other_labels_is_drawn_anew(tiny_base: Path, tmp_path
     folder = copied(tiny_base, tmp_path / "tagger")
     AutoModelForTokenClassification.from_pretrained(tiny_base, num_labels=4).save_pretrained(folder)
     built = built_on(folder)
-    classifier = trainable_state(built.model)["encoder.base_model.model.classifier.modules_to_save.default.weight"]
+    classifier = trainable_state(built.model)["adapted.base_model.model.classifier.modules_to_save.default.weight"]
     assert classifier.shape == (15, 32)
     assert torch.isfinite(classifier).all()
 

@@ -13,7 +13,8 @@ from transformers import AutoTokenizer
 import tiny
 from fintune.errors import ArtifactError
 from fintune.heads.tags import Tagset
-from fintune.heads.token import IGNORED, TokenHead
+from fintune.heads.base import IGNORED
+from fintune.heads.token import TokenHead
 from fintune.records import Example, Span
 from fintune.text.shape import LENGTHS, SHAPES
 from fintune.text.words import words
@@ -130,8 +131,8 @@ def test_unlabelled_text_has_no_tags_and_neither_has_its_batch(wordpiece: Any) -
     head = head_of(wordpiece)
     bare, annotated = head.encode([Example("1", "aaaa"), Example("2", "bbbb", spans=())])
     assert (bare.tags, annotated.tags) == (None, [0])
-    assert "tags" not in head.collate([bare, annotated])
-    assert "tags" in head.collate([annotated])
+    assert "labels" not in head.collate([bare, annotated])
+    assert "labels" in head.collate([annotated])
 
 
 def test_a_batch_is_as_wide_as_its_longest_item(wordpiece: Any) -> None:
@@ -144,8 +145,8 @@ def test_a_batch_is_as_wide_as_its_longest_item(wordpiece: Any) -> None:
     assert (batch["tokens"][batch["mask"] == 0] == wordpiece.pad_token_id).all()
     assert (batch["shapes"][batch["mask"] == 0] == 0).all()
     batch = head.collate(items[1:])
-    assert (batch["tags"][1] == IGNORED).all()
-    assert (batch["tags"][0] != IGNORED).all()
+    assert (batch["labels"][1] == IGNORED).all()
+    assert (batch["labels"][0] != IGNORED).all()
 
 
 def test_shapes_and_lengths_go_with_tokens(wordpiece: Any) -> None:
@@ -202,9 +203,9 @@ def test_label_smoothing_spreads_over_all_tags(wordpiece: Any) -> None:
     items = head.encode([Example("1", "aaaa bbbb", spans=(Span(0, 4, "Money"),)), Example("2", "cccc", spans=())])
     batch = head.collate(items)
     total, count = head.loss(Fixed(), batch)
-    there = batch["tags"] != IGNORED
+    there = batch["labels"] != IGNORED
     logits = Fixed()(batch["tokens"], batch["heads"])[there].log_softmax(-1)
-    expected = -(0.8 * logits.gather(1, batch["tags"][there][:, None])[:, 0] + 0.2 * logits.mean(1)).sum()
+    expected = -(0.8 * logits.gather(1, batch["labels"][there][:, None])[:, 0] + 0.2 * logits.mean(1)).sum()
     assert int(count) == 3
     assert total.item() == pytest.approx(expected.item(), rel=1e-5)
 

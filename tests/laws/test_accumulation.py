@@ -37,7 +37,7 @@ CUTS: dict[str, Any] = {
 
 def fresh(base: Path, transitions: str) -> Built:
     recipe = tiny.recipe(base, {**STILL, "head.transitions": transitions})
-    return build(recipe, load_task(recipe.task).labels)
+    return build(recipe, load_task(recipe.task))
 
 
 def run(built: Built, cut: Any, *, batches: Sequence[list[int]] = BATCHES) -> tuple[list[Step], list[dict[str, Tensor]]]:
@@ -132,7 +132,7 @@ lengths = st.lists(st.integers(1, 300), max_size=400)
 
 @given(lengths, sizes, st.integers(0, 3), st.integers(0, 3))
 def test_every_item_is_in_one_batch_of_an_epoch(items: list[int], size: int, seed: int, epoch: int) -> None:
-    found = order.batches(items, batch_size=size, seed=seed, epoch=epoch)
+    found = order.batches(items, batch_size=size, seed=seed, epoch=epoch, group=16)
     assert sorted(i for batch in found for i in batch) == list(range(len(items)))
     assert len(found) == order.steps_per_epoch(len(items), size)
     assert all(1 <= len(batch) <= size for batch in found)
@@ -144,16 +144,16 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone(items: list[int], size:
     random.seed(1)
     torch.manual_seed(1)
     before = random.getstate(), torch.get_rng_state()
-    first = [order.batches(items, batch_size=size, seed=5, epoch=epoch) for epoch in (0, 1)]
+    first = [order.batches(items, batch_size=size, seed=5, epoch=epoch, group=16) for epoch in (0, 1)]
     assert random.getstate() == before[0]
     assert torch.equal(torch.get_rng_state(), before[1])
     random.seed(2)
-    assert [order.batches(items, batch_size=size, seed=5, epoch=epoch) for epoch in (1, 0)] == first[::-1]
+    assert [order.batches(items, batch_size=size, seed=5, epoch=epoch, group=16) for epoch in (1, 0)] == first[::-1]
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
     items = [10 + i % 30 for i in range(200)]
-    orders = [order.batches(items, batch_size=8, seed=seed, epoch=epoch) for seed in (0, 1) for epoch in (0, 1, 2)]
+    orders = [order.batches(items, batch_size=8, seed=seed, epoch=epoch, group=16) for seed in (0, 1) for epoch in (0, 1, 2)]
     assert all(one != other for i, one in enumerate(orders) for other in orders[:i])
     for one, other in itertools.pairwise(orders):
         assert len({tuple(sorted(batch)) for batch in one} & {tuple(sorted(batch)) for batch in other}) < 5
@@ -161,7 +161,7 @@ def test_epochs_and_seeds_have_orders_of_their_own() -> None:
 
 def test_seed_and_epoch_do_not_run_into_each_other() -> None:
     items = list(range(1, 100))
-    assert order.batches(items, batch_size=8, seed=1, epoch=11) != order.batches(items, batch_size=8, seed=11, epoch=1)
+    assert order.batches(items, batch_size=8, seed=1, epoch=11, group=16) != order.batches(items, batch_size=8, seed=11, epoch=1, group=16)
 
 
 @given(st.lists(st.integers(1, 300), min_size=64, max_size=400), st.integers(2, 9), st.integers(0, 3))
@@ -169,16 +169,25 @@ def test_grouping_never_wastes_more_padding_than_the_same_items_ungrouped(items:
     drawn = list(range(len(items)))
     random.Random(f"{seed}/0").shuffle(drawn)
     unsorted = [drawn[i : i + size] for i in range(0, len(drawn), size)]
-    assert padded(items, order.batches(items, batch_size=size, seed=seed, epoch=0)) <= padded(items, unsorted)
+    assert padded(items, order.batches(items, batch_size=size, seed=seed, epoch=0, group=16)) <= padded(items, unsorted)
 
 
 def test_grouping_saves_most_of_the_padding_of_sentences() -> None:
     draw = random.Random(0)
     items = [3 + int(draw.lognormvariate(3.4, 0.6)) for _ in range(1693)]
     real = sum(items)
-    grouped = padded(items, order.batches(items, batch_size=16, seed=0, epoch=0)) - real
+    grouped = padded(items, order.batches(items, batch_size=16, seed=0, epoch=0, group=16)) - real
     unsorted = padded(items, [list(range(i, min(i + 16, len(items)))) for i in range(0, len(items), 16)]) - real
     assert grouped < 0.15 * unsorted
+
+
+@given(lengths, st.integers(1, 9), st.integers(0, 2**32 - 1))
+def test_without_grouping_a_batch_takes_items_whatever_their_lengths(items: list[int], size: int, seed: int) -> None:
+    """Packs have no padding: which examples meet in a step is drawn, and does not depend on how long they are."""
+    others = list(reversed(items))
+    one, two = (order.batches(given, batch_size=size, seed=seed, epoch=0, group=1) for given in (items, others))
+    assert one == two
+    assert sorted(i for batch in one for i in batch) == list(range(len(items)))
 
 
 def padded(items: Sequence[int], batches: Sequence[Sequence[int]]) -> int:

@@ -17,7 +17,7 @@ from fintune.heads.build import build
 from fintune.heads.token import TokenHead
 from fintune.models.adapter import trainable_state
 from fintune.recipe import Recipe
-from fintune.tasks.base import load_task
+from fintune.tasks.base import Task, load_task
 from fintune.train import checkpoint, order
 from fintune.train import run as training
 
@@ -34,8 +34,8 @@ class Poisoned:
         monkeypatch.setattr(TokenHead, "loss", lambda head, model, batch: self.spoilt_loss(head, model, batch))
         monkeypatch.setattr(training, "build", self.watched)
 
-    def watched(self, recipe: Recipe, labels: tuple[str, ...]) -> Any:
-        built = self.build(recipe, labels)
+    def watched(self, recipe: Recipe, task: Task) -> Any:
+        built = self.build(recipe, task)
         self.model = built.model
         next(iter(trainable_state(built.model).values())).register_hook(self.spoilt_gradient)
         built.model.token_embeddings().register_forward_hook(self.spoilt_embeddings)
@@ -65,10 +65,10 @@ def ids_of_step(base: Path, step: int) -> list[str]:
     """Ids of the examples of a step of the reference settings."""
     recipe = tiny.recipe(base)
     examples = tiny.examples()[: jobs.TRAINING]
-    items = build(recipe, load_task(recipe.task).labels).head.encode(examples)
+    items = build(recipe, load_task(recipe.task)).head.encode(examples)
     per_epoch = order.steps_per_epoch(len(items), recipe.train.batch_size)
     epoch, place = divmod(step - 1, per_epoch)
-    batches = order.batches([i.length for i in items], batch_size=recipe.train.batch_size, seed=recipe.seed, epoch=epoch)
+    batches = order.batches([i.length for i in items], batch_size=recipe.train.batch_size, seed=recipe.seed, epoch=epoch, group=16)
     return [examples[items[i].example].id for i in batches[place]]
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import tiny
 from fintune.heads.build import Built, build
-from fintune.heads.token import Noise
+from fintune.heads.noise import Noise
 from fintune.tasks.base import load_task
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=6)
@@ -82,7 +82,7 @@ def test_a_batch_row_without_a_token_is_left_alone() -> None:
 def built_with(base: Path, noise: str, alpha: float = 5.0) -> Built:
     quiet = {"model.dropout": 0.0, "head.dropout": 0.0, "adapter.dropout": 0.0}
     recipe = tiny.recipe(base, {**quiet, "train.noise": noise, "train.noise_alpha": alpha})
-    return build(recipe, load_task(recipe.task).labels)
+    return build(recipe, load_task(recipe.task))
 
 
 def forward(built: Built) -> Tensor:

@@ -35,7 +35,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 def trained(base: Path, settings: Mapping[str, Any]) -> tuple[Built, Recipe]:
     """A model whose every trainable weight has moved away from its initial value."""
     recipe = tiny.recipe(base, settings)
-    built = build(recipe, load_task(recipe.task).labels)
+    built = build(recipe, load_task(recipe.task))
     draw = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in trainable_state(built.model).values():
@@ -71,7 +71,7 @@ def test_stock_peft_gives_our_logits(way: dict[str, str], family: str, tmp_path:
     with torch.no_grad():
         logits = stock(input_ids=batch["tokens"], attention_mask=batch["mask"]).logits
     at_words = logits.gather(1, batch["heads"][:, :, None].expand(-1, -1, logits.shape[-1]))
-    there = batch["tags"] != -100
+    there = batch["labels"] != -100
     assert float((at_words - emissions(built, batch))[there].abs().max()) <= 1e-5
     with stock.disable_adapter(), torch.no_grad():
         without = stock(input_ids=batch["tokens"], attention_mask=batch["mask"]).logits
@@ -92,7 +92,7 @@ def test_stock_peft_loads_the_rest_of_an_adapter_with_extras(way: dict[str, str]
             table.weight.zero_()
         logits = stock(input_ids=batch["tokens"], attention_mask=batch["mask"]).logits
     at_words = logits.gather(1, batch["heads"][:, :, None].expand(-1, -1, 15))
-    assert float((at_words - emissions(built, batch))[batch["tags"] != -100].abs().max()) <= 1e-5
+    assert float((at_words - emissions(built, batch))[batch["labels"] != -100].abs().max()) <= 1e-5
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}`" in card for name in load_file(folder / EXTRAS))
     assert "scores lower" in card
@@ -118,7 +118,7 @@ def test_the_tokenizer_goes_with_the_adapter(tiny_base: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("parts", [PLAIN, {"head.surface": "shape", "head.transitions": "learned"}], ids=["plain", "extras"])
 def test_a_saved_model_loads_to_the_same_bits(way: dict[str, str], parts: dict[str, str], tiny_base: Path, tmp_path: Path) -> None:
     built, recipe = trained(tiny_base, {**way, **parts})
-    again = load(recipe, built.head.labels, stored(built, recipe, tmp_path / "adapter"))
+    again = load(recipe, load_task(recipe.task), stored(built, recipe, tmp_path / "adapter"))
     state, other = trainable_state(built.model), trainable_state(again.model)
     assert state.keys() == other.keys()
     assert all(torch.equal(state[name], other[name]) for name in state)
@@ -182,7 +182,7 @@ def test_tensors_that_are_not_those_of_the_model_are_refused(file: str, harm: An
     folder = stored(built, recipe, tmp_path / "adapter")
     save_file(harm(load_file(folder / file)), folder / file)
     with pytest.raises(ArtifactError, match=complaint) as caught:
-        load(recipe, built.head.labels, folder)
+        load(recipe, load_task(recipe.task), folder)
     assert str(folder / file) in str(caught.value)
     assert caught.value.exit_status == 5
 
@@ -197,7 +197,7 @@ def test_files_that_are_not_safetensors_are_refused_in_one_line(file: str, harm:
     if harm != "missing":
         path.write_bytes({"empty": b"", "cut short": content[: len(content) // 2], "something else": b"\x80\x04K\x01." * 9}[harm])
     with pytest.raises(ArtifactError, match="cannot be read") as caught:
-        load(recipe, built.head.labels, path.parent)
+        load(recipe, load_task(recipe.task), path.parent)
     assert "\n" not in str(caught.value)
 
 
@@ -206,7 +206,7 @@ def test_extras_of_a_model_that_has_none_are_refused(tiny_base: Path, tmp_path: 
     folder = stored(built, recipe, tmp_path / "adapter")
     save_file({"shape.weight": torch.zeros(2, 2)}, folder / EXTRAS)
     with pytest.raises(ArtifactError, match="superfluous"):
-        load(recipe, built.head.labels, folder)
+        load(recipe, load_task(recipe.task), folder)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from fintune.heads.tags import IMPOSSIBLE, Tagset, best_path
-from fintune.heads.token import IGNORED, Transitions
+from fintune.heads.base import IGNORED
+from fintune.heads.tagger import Transitions
 from fintune.text import bio
 
 SCHEMES = ["BIO", "BIOES"]

@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoModelForTokenClassification, 
 
 import tiny
 from fintune.heads.build import build
-from fintune.heads.token import Noise
+from fintune.heads.noise import Noise
 from fintune.models.adapter import attach, trainable_state
 from fintune.recipe import Adapter
 from fintune.tasks.base import load_task
@@ -60,7 +60,7 @@ def token_case(base: Path, noise: str) -> Case:
         "seed": SEED, "model.dropout": 0.0, "head.dropout": 0.0, "adapter.dropout": 0.0, "head.surface": "none",
         "head.transitions": "fixed", "train.noise": noise, "train.noise_alpha": ALPHA,
     })  # fmt: skip
-    built = build(recipe, load_task(recipe.task).labels)
+    built = build(recipe, load_task(recipe.task))
     # A token has one label, so that no two words may share one here.
     items = [w for w in built.head.encode(tiny.examples(60)) if len(set(w.heads)) == len(w.heads)]
     parts = equal_lengths([w.length for w in items]) if noise != "none" else shuffled([w.length for w in items])
@@ -105,7 +105,7 @@ def causal_case(base: Path, noise: str) -> Case:
 def shuffled(lengths: list[int]) -> list[list[int]]:
     """Micro-batches of up to three, the last one ragged, so that the last update is ragged in both ways."""
     assert len(lengths) >= 28
-    return order.batches(lengths[:28], batch_size=3, seed=SEED, epoch=0)
+    return order.batches(lengths[:28], batch_size=3, seed=SEED, epoch=0, group=16)
 
 
 def equal_lengths(lengths: list[int]) -> list[list[int]]:
@@ -120,8 +120,8 @@ def at_tokens(batch: Batch) -> Tensor:
     """Tags of words as labels of tokens."""
     labels = torch.full_like(batch["tokens"], -100)
     for row in range(len(labels)):
-        there = batch["tags"][row] != -100
-        labels[row, batch["heads"][row, there]] = batch["tags"][row, there]
+        there = batch["labels"][row] != -100
+        labels[row, batch["heads"][row, there]] = batch["labels"][row, there]
     return labels
 
 
@@ -148,7 +148,7 @@ def same_start(one: nn.Module, other: nn.Module) -> None:
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name.removeprefix("encoder."): p.data for name, p in trainable_state(model).items()}
+    return {name.removeprefix("adapted."): p.data for name, p in trainable_state(model).items()}
 
 
 def apart(case: Case) -> float:

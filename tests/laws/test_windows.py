@@ -17,7 +17,8 @@ from transformers import AutoTokenizer
 import tiny
 from fintune.errors import GateError
 from fintune.heads.tags import Tagset
-from fintune.heads.token import TokenHead, Transitions, Window, cut, stitch
+from fintune.heads.tagger import Transitions
+from fintune.heads.token import TokenHead, Window, cut, stitch
 from fintune.predict.run import batches, predict
 from fintune.records import Example, Prediction, Span
 from fintune.text.words import Grain, words
@@ -219,7 +220,7 @@ def test_predictions_do_not_depend_on_what_else_is_in_the_batch(tiny_base: Path)
     from fintune.tasks.base import load_task
 
     recipe = tiny.recipe(tiny_base, {})
-    built = build(recipe, load_task(recipe.task).labels)
+    built = build(recipe, load_task(recipe.task))
     with torch.no_grad():
         for parameter in built.model.parameters():
             if parameter.requires_grad:

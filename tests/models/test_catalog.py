@@ -259,7 +259,7 @@ def test_a_cached_model_trains(cache: Path, tiny_base: Path) -> None:
 
     cached(cache, "org/name", tiny_base)
     recipe = tiny.recipe("org/name")
-    built = build(recipe, load_task(recipe.task).labels)
+    built = build(recipe, load_task(recipe.task))
     total, _ = built.head.loss(built.model, built.head.collate(built.head.encode(tiny.examples(2))))
     assert torch.isfinite(total)
     assert (built.base.id, built.base.revision) == ("org/name", COMMIT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, replace
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from made_up_run import MANIFEST, inputs
 from page_parser import Page
 
+from fintune.metrics.answers import Verdict
 from fintune.metrics.mistakes import CLASSES
 from fintune.records import Example, Prediction, Span
 from fintune.report.browser import LIMIT, browse
+from fintune.report.browser_spans import mistakes
 from fintune.report.figures import decimal
 from fintune.report.html import OPEN, ReportInputs, render
 from fintune.report.visible import visible
@@ -21,7 +24,7 @@ from fintune.report.wording import ERRORS, VERDICTS
 
 INPUTS = inputs()
 PAGE = Page(render(INPUTS))
-SECTIONS = {"scores", "types", "learning", "errors", "examples", "data", "environment", "repeat", "reading"}
+SECTIONS = {"scores", "types", "learning", "errors", "outputs", "examples", "data", "environment", "repeat", "reading"}
 
 
 def sections(page: Page) -> set[str]:
@@ -61,15 +64,16 @@ def test_intervals_and_floors_are_drawn_where_they_belong():
 def test_confusion_and_error_classes_are_those_of_the_report():
     cells = [int(text) for kind in ("td.right", "td.wrong") for text in PAGE.texts[kind]]
     assert sum(cells) == sum(map(sum, INPUTS.report["confusion"]["counts"]))
-    shown = [int(re.match(r"[\d,]+", text.strip()).group()) for text in PAGE.texts["td.plain"][-12:-7]]
+    shown = [int(re.match(r"[\d,]+", text.strip()).group()) for text in PAGE.texts["td.plain"][7:12]]
     assert shown == [INPUTS.report["errors"][name] for name in CLASSES]
 
 
 def test_the_browser_counts_the_errors_of_the_report():
     found = browse(INPUTS.examples, INPUTS.predictions)
-    totals = {name: sum(entry.judged.errors[name] for entry in found.entries) for name in CLASSES}
-    assert totals == INPUTS.report["errors"]
-    ranks = [(-entry.judged.errors.total(), -(entry.judged.prediction.confidence or -1)) for entry in found.entries]
+    counts = [mistakes(entry.example, entry.prediction)[2] for entry in found.entries]
+    assert {name: sum(count[name] for count in counts) for name in CLASSES} == INPUTS.report["errors"]
+    assert [entry.errors for entry in found.entries] == [count.total() for count in counts]
+    ranks = [(-entry.errors, -(entry.prediction.confidence or -1)) for entry in found.entries]
     assert ranks == sorted(ranks)
     assert len(PAGE.texts["article.example"]) == len(found.entries) > OPEN
 
@@ -83,7 +87,8 @@ def test_the_browser_shows_no_more_than_its_limit():
 
 
 def test_words_for_every_error_class():
-    assert tuple(VERDICTS) == tuple(ERRORS) == CLASSES
+    assert tuple(ERRORS) == (*CLASSES, *(verdict for verdict in get_args(Verdict) if verdict != "right"))
+    assert set(ERRORS) < set(VERDICTS)
 
 
 @st.composite
@@ -124,7 +129,7 @@ def test_of_a_long_text_the_parts_around_errors_are_shown():
 
 
 PARTS = [field.name for field in fields(ReportInputs) if field.name != "report"]
-EMPTY = {"recipe_yaml": "", "manifest": {}, "data_card": {}}
+EMPTY = {"recipe_yaml": "", "manifest": {}, "data_card": {}, "preflight": {}}
 
 
 @pytest.mark.parametrize("missing", PARTS)
@@ -188,4 +193,4 @@ def test_a_task_without_spans():
     report = {"task": "tone", "examples": 40, "metrics": {"accuracy": accuracy}, "floors": {"majority": {"accuracy": accuracy}}}
     page = Page(render(ReportInputs(report)))
     assert page.texts["p.figure"] == ["0.812"]
-    assert "no better than majority" in page.data
+    assert "no better than always the most frequent label" in page.data

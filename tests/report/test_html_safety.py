@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
@@ -13,7 +14,7 @@ from hostile_strings import HOSTILE
 from made_up_run import inputs
 from page_parser import ATTRIBUTES_WITH_ADDRESSES, Page
 
-from fintune.records import Example, Prediction, Span
+from fintune.records import Answer, Example, Prediction, Span
 from fintune.report.html import ReportInputs, render
 from fintune.report.visible import visible
 
@@ -58,13 +59,93 @@ def hostile_inputs(strings: list[str]) -> ReportInputs:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=range(len(GROUPS)))
-def pages(request: pytest.FixtureRequest) -> tuple[list[str], Page, Page]:
+def hostile_kinds(strings: list[str]) -> ReportInputs:
+    """The strings in every place that the other kinds, baselines, outputs and certificates have for text."""
+    examples, predictions = [], []
+    for number, text in enumerate(strings):
+        status, reason = ("repaired", text) if number % 3 else ("malformed", text)
+        if number % 2:
+            examples.append(Example(text, f"ab {text}", label=text))
+            other = strings[number - 1]
+            probabilities = tuple(0.5 if name == other else 0.5 / len(strings) for name in strings)
+            predictions.append(
+                Prediction(text, f"ab {text}", label=other, probabilities=probabilities, raw=text + "!", status=status, reason=reason)
+            )
+        else:
+            examples.append(Example(text, f"ab {text} cd", question=text, answer=Answer(3, text)))
+            given = Answer(0, "ab")
+            predictions.append(Prediction(text, f"ab {text} cd", answer=given, raw=text + "!", status=status, reason=reason))
+    segments = [{"text": text, "supervised": bool(at % 2), "skipped": at} for at, text in enumerate(strings)]
+    return ReportInputs(
+        report={
+            "kind": "label", "metrics": {"accuracy": RATE, "ece": RATE, **dict.fromkeys(strings, RATE)},
+            "per_label": {text: {"f1": RATE, "support": 2} for text in strings},
+            "confusion": {"labels": [*strings, "none"], "counts": [[1] * (len(strings) + 1)] * (len(strings) + 1)},
+            "baselines": {text: {"accuracy": RATE, "malformed": {"value": 0.1}} for text in strings[:4]},
+            "floors": {text: {"accuracy": RATE} for text in strings[4:6]},
+            "calibration": {"bins": [{"confidence": 0.5, "accuracy": RATE, "count": text} for text in strings[:3]]},
+        },
+        examples=examples,
+        predictions=predictions,
+        preflight={
+            "notes": strings, "masks": [{"id": text, "segments": segments} for text in strings[:2]], "labels": dict.fromkeys(strings, 1),
+            "examples": {"count": 9, "left_out": strings[:20]}, "supervised": {"unit": strings[0], "min": 1, "median": 2, "max": 3},
+            "longest": {"id": strings[0], "tokens": 3, "limit": 4}, "unreachable": strings[:20],
+            "chat": dict.fromkeys(("template", "thinking", "end_token", "padding_token", "fingerprint", "template_sha256"), strings[1]),
+            "modules": {"count": 1, "names": strings[:20]}, "noise": {"kind": strings[0], "alpha": strings[1], "ratio": 0.5},
+            "memory": {"total": 1, "device": strings[0]},
+        },
+    )  # fmt: skip
+
+
+def both(make: Callable[[list[str]], ReportInputs], group: int) -> tuple[list[str], Page, Page]:
     """Hostile strings with their page, and the page of harmless strings of the same lengths."""
-    strings = list(GROUPS[request.param])
+    strings = list(GROUPS[group])
     numbers = count(100)
     harmless = [f"w{next(numbers)}".ljust(len(text), "x") for text in strings]
-    return strings, Page(render(hostile_inputs(strings))), Page(render(hostile_inputs(harmless)))
+    return strings, Page(render(make(strings))), Page(render(make(harmless)))
+
+
+@pytest.fixture(scope="module", params=range(len(GROUPS)))
+def pages(request: pytest.FixtureRequest) -> tuple[list[str], Page, Page]:
+    """Pages of spans."""
+    return both(hostile_inputs, request.param)
+
+
+@pytest.fixture(scope="module", params=range(len(GROUPS)))
+def kinds(request: pytest.FixtureRequest) -> tuple[list[str], Page, Page]:
+    """Pages of labels and answers, with baselines, outputs and certificates."""
+    return both(hostile_kinds, request.param)
+
+
+def test_text_of_other_kinds_never_changes_the_structure_of_the_page(kinds):
+    _, page, harmless = kinds
+    assert page.skeleton == harmless.skeleton
+
+
+def test_every_string_of_other_kinds_is_shown_as_it_is(kinds):
+    strings, page, _ = kinds
+    shown = {name: page.texts[name] for name in ("span.id", "span.chip", "div.said", "div.mask", "li", "bdi", "dd", "div.code")}
+    for number, text in enumerate(map(visible, strings)):
+        assert text in shown["span.id"]
+        assert text in shown["span.chip"]
+        assert text in shown["li"]
+        assert number % 2 or shown["div.said"].count(text) == 2  # the question, and the gold answer
+        assert any(text in mask for mask in shown["div.mask"])
+        assert f"{text}!" in shown["div.code"]
+    for text in map(visible, strings[:6]):
+        assert text in shown["bdi"]
+    assert all(any(text.strip() in value for value in shown["dd"]) for text in map(visible, strings[:20]))
+
+
+def test_no_character_of_other_kinds_acts(kinds):
+    _, page, _ = kinds
+    assert visible(page.data) == page.data
+    assert all(visible(value) == value for _, _, value in page.attributes)
+    assert {entry.split()[0].lstrip("/") for entry in page.skeleton} <= ELEMENTS
+    for tag, name, _ in page.attributes:
+        assert not name.startswith("on")
+        assert name not in ATTRIBUTES_WITH_ADDRESSES | {"style", "id"} or (tag, name) == ("section", "id")
 
 
 def test_text_never_changes_the_structure_of_the_page(pages):

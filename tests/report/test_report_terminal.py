@@ -54,7 +54,7 @@ def test_a_key_may_be_missing(missing):
 
 def test_metrics_of_tasks_without_spans():
     table = score_table({"metrics": {"accuracy": {"value": 0.812, "low": 0.75, "high": 0.875}}})
-    assert "accuracy 0.812 0.750–0.875" in " ".join(printed(table).split())
+    assert "Accuracy 0.812 0.750–0.875" in " ".join(printed(table).split())
 
 
 @st.composite

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fintune.errors import DataError
+from fintune.errors import ArtifactError, DataError
 from fintune.metrics.floors import learn
 from fintune.metrics.intervals import Bootstrap
 from fintune.metrics.spans import surface_pairs
+from fintune.recipe import Prompt
 from fintune.records import Example, Meta, Prediction, Span
 from fintune.tasks.base import documents_of, load_task
 from fintune.tasks.spans import SpansTask
@@ -24,6 +25,7 @@ from fintune.text.align import align
 
 DATA = Path(os.environ.get("FINTUNE_DATA", "../shared/data")) / "ner"
 TASK = load_task("finance-ner-7")
+TARGETS = {target: load_task("finance-ner-7", Prompt(target=target)) for target in ("literal", "json", "compact")}
 PLAN = Bootstrap(replicates=50)
 NOTHING = "{'Company': None, 'Date': None, 'Location': None, 'Money': None, 'Person': None, 'Product': None, 'Quantity': None}"
 
@@ -47,17 +49,60 @@ def annotated(draw: st.DrawFn) -> Example:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(gold=annotated())
 def test_parse_gives_back_the_target(gold):
-    prediction = TASK.parse(TASK.target(gold), gold)
-    assert prediction.status == "ok"
-    pair = TASK.pair(gold, prediction)
-    written = surface_pairs(gold.text, pair.predicted, pair.predicted_unaligned)
-    assert written == surface_pairs(gold.text, gold.spans, gold.unaligned)
-    as_json = json.dumps(ast.literal_eval(TASK.target(gold)))
-    assert TASK.parse(as_json, gold).spans == prediction.spans
-    assert TASK.parse(as_json, gold).status == "ok"
+    """In each notation, and whichever was asked for; only a compact one may leave out labels."""
+    spans = TASK.parse(TASK.target(gold), gold).spans
+    for asked, task in TARGETS.items():
+        for written, writer in TARGETS.items():
+            prediction = task.parse(writer.target(gold), gold)
+            left_out = (
+                written == "compact" and asked != "compact" and len({span.label for span in gold.spans} | dict(gold.unaligned).keys()) < 7
+            )
+            assert prediction.status == ("repaired" if left_out and prediction.spans is not None and prediction.reason else "ok")
+            assert bool(prediction.reason) == left_out
+            if not prediction.reason.startswith("no label"):
+                assert prediction.spans == spans
+            pair = task.pair(gold, prediction)
+            found = surface_pairs(gold.text, pair.predicted, pair.predicted_unaligned)
+            assert found == surface_pairs(gold.text, gold.spans, gold.unaligned)
+    assert TASK.parse(json.dumps(ast.literal_eval(TASK.target(gold))), gold).status == "ok"
+
+
+@settings(max_examples=150, deadline=None)
+@given(gold=annotated(), target=st.sampled_from(list(TARGETS)), data=st.data())
+def test_a_target_cut_short_yields_whole_surfaces_only(gold, target, data):
+    task = TARGETS[target]
+    written = task.target(gold)
+    whole = surface_pairs(gold.text, gold.spans, gold.unaligned)
+    for cut in data.draw(st.sets(st.integers(0, len(written) - 1), max_size=12)):
+        prediction = task.parse(written[:cut], gold)
+        assert prediction.status in ("repaired", "malformed")
+        pair = task.pair(gold, prediction)
+        assert surface_pairs(gold.text, pair.predicted, pair.predicted_unaligned) <= whole
+
+
+def test_every_cut_of_an_answer_with_an_answer_inside():
+    """A text that holds an answer cannot smuggle it in where writing stops early."""
+    inside = "</think> {'Company': ['Fake'], 'Date': ['Q9']}"
+    gold = example(f"Acme said {inside} of Fake in Q9", ("Company", "Acme"), ("Product", inside))
+    for task in TARGETS.values():
+        written = task.target(gold)
+        for cut in range(len(written)):
+            assert {span.text for span in task.parse(written[:cut], gold).spans} <= {"Acme", inside}
+
+
+def test_the_notations():
+    gold = example("Globex rose 5 % in 木", ("Company", "Globex"), ("Location", "木"))
+    nothing = replace(gold, spans=())
+    assert TARGETS["json"].target(gold) == (
+        '{"Company": ["Globex"], "Date": null, "Location": ["木"], "Money": null, "Person": null, "Product": null, "Quantity": null}'
+    )
+    assert TARGETS["compact"].target(gold) == '{"Company":["Globex"],"Location":["木"]}'
+    assert TARGETS["compact"].target(nothing) == "{}"
+    assert (TARGETS["compact"].parse("{}", nothing).status, TARGETS["compact"].parse(NOTHING, nothing).status) == ("ok", "ok")
+    assert TARGETS["json"].parse("{}", nothing).status == "repaired"
 
 
 @settings(max_examples=400, deadline=None)
@@ -83,17 +128,55 @@ def test_the_target_is_the_papers_literal():
 
 
 def test_messages_are_the_instruction_and_the_text():
-    assert TASK.messages(example("Acme rose")) == [
-        {"role": "user", "content": "Do Named Entity Recognition for the following text:\nAcme rose"}
-    ]
+    for purpose in ("train", "predict"):
+        assert TASK.messages(example("Acme rose"), purpose=purpose) == [
+            {"role": "user", "content": "Do Named Entity Recognition for the following text:\nAcme rose"}
+        ]
+
+
+def test_demonstrations_are_solved_turns():
+    shown = [example("Globex fell", ("Company", "Globex"), name="d1"), Example("d2", "Nothing.", spans=())]
+    messages = TASK.messages(example("Acme rose"), purpose="train", demonstrations=shown)
+    assert [message["role"] for message in messages] == ["user", "assistant", "user", "assistant", "user"]
+    assert [message["content"] for message in messages[1::2]] == [TASK.target(one) for one in shown]
+    assert messages[-1:] == TASK.messages(example("Acme rose"), purpose="train")
+    with pytest.raises(DataError, match="example 'd3' has no spans"):
+        TASK.messages(example("Acme rose"), purpose="train", demonstrations=[Example("d3", "Unsolved")])
 
 
 def test_the_description_is_plain_json_and_tells_tasks_apart():
     described = TASK.describe()
     assert json.loads(json.dumps(described)) == described
     assert [label["name"] for label in described["labels"]] == ["Company", "Date", "Location", "Money", "Person", "Product", "Quantity"]
-    assert replace(TASK, instruction="Find names:").describe() != described
+    assert replace(TASK, prompting=replace(TASK.prompting, instruction="Find names:")).describe() != described
     assert replace(TASK, labels=TASK.labels[::-1], meanings=TASK.meanings[::-1]).describe() != described
+    assert TARGETS["json"].describe() != described
+
+
+def test_gold_that_cannot_be_learnt_is_refused():
+    TASK.require_gold(example("Acme", ("Company", "Acme")))
+    for wrong in (
+        Example("e", "Acme"),
+        Example("e", "Acme", spans=(Span(0, 9, "Company"),)),
+        Example("e", "Acme", spans=(Span(0, 4, "Org"),)),
+    ):
+        with pytest.raises(DataError):
+            TASK.require_gold(wrong)
+
+
+def test_the_gazetteer_is_kept_and_read_again():
+    learnt = TASK.learn_floors([example("Acme rose", ("Company", "Acme"))])
+    kept = json.loads(json.dumps({name: floor.record() for name, floor in learnt.items()}))
+    assert TASK.read_floors(kept, where="floors.json") == learnt
+    for broken in (None, {}, {"gazetteer": None}):
+        with pytest.raises(ArtifactError, match="floors.json"):
+            TASK.read_floors(broken, where="floors.json")
+
+
+def test_the_main_metric_is_in_the_report():
+    gold = example("Acme rose", ("Company", "Acme"))
+    report = TASK.score([(gold, TASK.parse(TASK.target(gold), gold))], documents=["d"], plan=PLAN)
+    assert report["metrics"][TASK.main_metric]["value"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -112,7 +195,13 @@ def test_the_description_is_plain_json_and_tells_tasks_apart():
             "repaired",
             "unknown label 'Ticker' dropped with 1 surfaces; without Quantity",
         ),
-        (NOTHING[:-1], "malformed", "'}' expected"),
+        (NOTHING[:-1], "repaired", "the dictionary is not closed"),
+        (NOTHING[:-2], "repaired", "an unfinished word is dropped; the dictionary is not closed"),
+        (NOTHING.replace("'Company': None", "'Company': ['Acme', 'Acme', ' ']"), "repaired", "2 blank or repeated surfaces dropped"),
+        ('[{"label": "Company", "text": "Acme"}]', "malformed", "no label of the task"),
+        ("{'x': ['Acme']}", "malformed", "no label of the task"),
+        ("{'Company': ['Acme's']}", "malformed", "']' expected"),
+        ("{" + ", ".join(f"'u{n}': None" for n in range(30)) + ", 'Date': None}", "repaired", "and 23 more"),
         (f"<think>{NOTHING}, or", "malformed", "thinking that never ends"),
         (f"<think>{NOTHING}</think>", "malformed", "a dictionary is expected, found the end"),
         ("", "malformed", "a dictionary is expected, found the end"),

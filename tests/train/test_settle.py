@@ -6,7 +6,7 @@ import torch
 from fintune import recipe as recipes
 from fintune import run
 from fintune.heads.build import build, load
-from fintune.heads.token import IGNORED
+from fintune.heads.base import IGNORED
 from fintune.records import Example, Span
 from fintune.tasks.base import load_task
 from fintune.train.run import settle, train
@@ -23,7 +23,7 @@ def test_a_run_keeps_the_words_its_annotation_allows_and_tags_them_alike_afterwa
     train(made, task, [example] * 4, [], tmp_path / "run", data={})
     kept = recipes.load(tmp_path / "run" / run.RECIPE)
     assert kept.data.words == grain
-    head = load(kept, task.labels, tmp_path / "run" / run.ADAPTER).head
+    head = load(kept, task, tmp_path / "run" / run.ADAPTER).head
     window = head.encode([example])[0]
     assert head.tagset.tags[window.tags[0]] == "B-Company"
     inside = sum(head.tagset.tags[tag] == "I-Company" for tag in window.tags)
@@ -33,16 +33,16 @@ def test_a_run_keeps_the_words_its_annotation_allows_and_tags_them_alike_afterwa
 
 def test_a_chosen_grain_stands_whatever_the_annotation(recipe):
     for grain in ("fine", "coarse"):
-        assert settle(recipe({"data.words": grain}), [WHOLE, NAME]).data.words == grain
+        assert settle(recipe({"data.words": grain}), load_task("finance-ner-7"), [WHOLE, NAME]).data.words == grain
 
 
 @pytest.mark.parametrize("transitions", ["fixed", "learned"])
 def test_a_share_without_gold_has_no_loss_and_no_gradient(recipe, transitions):
     """What a process without a share of a step passes through the model (train.run), so that the others need not wait."""
     made = recipe({"head.transitions": transitions})
-    built = build(made, load_task(made.task).labels)
+    built = build(made, load_task(made.task))
     batch = built.head.collate(built.head.encode([WHOLE]))
-    loss, count = built.head.loss(built.model, {**batch, "tags": torch.full_like(batch["tags"], IGNORED)})
+    loss, count = built.head.loss(built.model, {**batch, "labels": torch.full_like(batch["labels"], IGNORED)})
     loss.backward()
     gradients = [p.grad for p in built.model.parameters() if p.grad is not None]
     assert (float(loss.detach()), int(count)) == (0.0, 0)

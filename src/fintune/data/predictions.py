@@ -1,7 +1,8 @@
 """`predictions.jsonl`, the seam between the half that runs models and the half that scores: one prediction a line.
 
-Predictions of any other system can be scored when they are written like this: {"id", "text", "spans": [{"start", "end",
-"label"}]} with the optional keys "raw", "status", "reason", "confidence", "prompt_hash".
+Predictions of any other system can be scored when they are written like this: {"id", "text"} with "spans": [{"start", "end",
+"label"}], "label": "...", or "answer": {"text"} (null says that there is none). Optional are "start" of an answer, "confidence" of
+spans, "probabilities" (one for each label, in the order of the label set), "raw", "status", "reason", "confidence", "prompt_hash".
 """
 
 from __future__ import annotations
@@ -16,23 +17,28 @@ from fintune.records import Answer, Example, Prediction, Span
 
 _STATUSES = ("ok", "repaired", "malformed")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
-_KEYS = ("id", "text", "spans", "label", "answer", "raw", "status", "reason", "confidence", "prompt_hash")
+_KEYS = ("id", "text", "spans", "label", "answer", "probabilities", "raw", "status", "reason", "confidence", "prompt_hash")
 
 
 def record(prediction: Prediction) -> dict[str, Any]:
     """A prediction as a JSON object; spans carry their surfaces for people, readers take the offsets."""
     out: dict[str, Any] = {"id": prediction.id, "text": prediction.text}
     if prediction.spans is not None:
-        out["spans"] = [
-            {"start": s.start, "end": s.end, "label": s.label, "text": prediction.text[s.start : s.end]} for s in prediction.spans
-        ]
+        out["spans"] = [_span_record(span, prediction.text) for span in prediction.spans]
     if prediction.label is not None:
         out["label"] = prediction.label
     if prediction.answer is not None:
         out["answer"] = {"start": prediction.answer.start, "text": prediction.answer.text}
+    if prediction.probabilities is not None:
+        out["probabilities"] = list(prediction.probabilities)
     out |= {"status": prediction.status, "confidence": prediction.confidence}
     optional = {"raw": prediction.raw, "reason": prediction.reason, "prompt_hash": prediction.prompt_hash}
     return out | {name: value for name, value in optional.items() if value}
+
+
+def _span_record(span: Span, text: str) -> dict[str, Any]:
+    known = {} if span.confidence is None else {"confidence": span.confidence}
+    return {"start": span.start, "end": span.end, "label": span.label, "text": text[span.start : span.end], **known}
 
 
 def dump(predictions: Iterable[Prediction]) -> str:
@@ -71,28 +77,26 @@ def _parse(line: str, where: str) -> Prediction:
     try:
         return _prediction(data)
     except ValueError as error:
-        raise DataError(
-            "line is not a prediction", where=where, why=str(error), fix='write {"id", "text", "spans": [{"start", "end", "label"}]}'
-        ) from None
+        fix = 'write {"id", "text"} with "spans": [{"start", "end", "label"}], with "label", or with "answer": {"text"}'
+        raise DataError("line is not a prediction", where=where, why=str(error), fix=fix) from None
 
 
 def _prediction(data: dict[str, Any]) -> Prediction:
     text, spans, answer = _value(data, "text", str), _value(data, "spans", list, None), _value(data, "answer", dict, None)
-    confidence, status = _value(data, "confidence", float, None), _value(data, "status", str, "ok")
+    probabilities, status = _value(data, "probabilities", list, None), _value(data, "status", str, "ok")
     if status not in _STATUSES:
         raise ValueError(f"'status' is {status!r}, not one of {', '.join(_STATUSES)}")
-    if confidence is not None and not 0 <= confidence <= 1:
-        raise ValueError(f"'confidence' is {confidence}, not a probability")
     return Prediction(
         id=str(_value(data, "id", int)) if isinstance(data.get("id"), int) else _value(data, "id", str),
         text=text,
         spans=None if spans is None else tuple(_span(span, text) for span in spans),
         label=_value(data, "label", str, None),
-        answer=None if answer is None else Answer(_value(answer, "start", int), _value(answer, "text", str)),
+        answer=None if answer is None else Answer(_value(answer, "start", int, None), _value(answer, "text", str)),
+        probabilities=None if probabilities is None else tuple(_probability(one, "probabilities") for one in probabilities),
         raw=_value(data, "raw", str, ""),
         status=status,
         reason=_value(data, "reason", str, ""),
-        confidence=confidence,
+        confidence=_confidence(data),
         prompt_hash=_value(data, "prompt_hash", str, ""),
     )
 
@@ -108,13 +112,23 @@ def _value(data: dict[str, Any], key: str, kind: type, *default: Any) -> Any:
     return value
 
 
+def _probability(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(f"{name!r} holds {json.dumps(value, ensure_ascii=False)[:60]}, not a probability")
+    return float(value)
+
+
+def _confidence(data: dict[str, Any]) -> float | None:
+    return None if data.get("confidence") is None else _probability(data["confidence"], "confidence")
+
+
 def _span(data: Any, text: str) -> Span:
     if not isinstance(data, dict):
         raise ValueError(f"a span is {json.dumps(data, ensure_ascii=False)[:60]}, not an object")
     start, end = _value(data, "start", int), _value(data, "end", int)
     if not 0 <= start < end <= len(text):
         raise ValueError(f"span [{start}, {end}) lies outside a text of {len(text)} characters")
-    return Span(start, end, _value(data, "label", str), text[start:end], "predicted")
+    return Span(start, end, _value(data, "label", str), text[start:end], "predicted", _confidence(data))
 
 
 def pair(examples: Sequence[Example], predictions: Sequence[Prediction]) -> list[tuple[Example, Prediction]]:

@@ -7,23 +7,32 @@ optional parts stand beside it: an embedding of word shapes, added to the token 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from fintune.errors import ArtifactError, GateError
-from fintune.heads.tags import IMPOSSIBLE, Tagset, best_path
-from fintune.records import Example, Prediction, Span
-from fintune.text.shape import LENGTHS, SHAPES, length, shape
-from fintune.text.words import Grain, words
+from transformers import AutoModelForTokenClassification
 
-IGNORED = -100
-"""Tag id of padding, as in `torch.nn.CrossEntropyLoss`."""
+from fintune.errors import ArtifactError, GateError
+from fintune.heads.base import IGNORED, Assembled, moved
+from fintune.heads.noise import Noise
+from fintune.heads.tagger import Tagger
+from fintune.heads.tags import IMPOSSIBLE, Tagset, best_path
+from fintune.models import load
+from fintune.models.adapter import attach
+from fintune.models.catalog import Base
+from fintune.recipe import Recipe
+from fintune.records import Example, Prediction, Span
+from fintune.tasks.base import Purpose, Task
+from fintune.text.shape import length, shape
+from fintune.text.words import Grain, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,90 +57,12 @@ class Window:
         return len(self.tokens)
 
 
-class Tagger(nn.Module):
-    """A token-classification model with the optional parts; `forward` gives emissions `(batch, words, tags)`."""
-
-    def __init__(self, encoder: nn.Module, *, tags: int, surface: str, transitions: str) -> None:
-        super().__init__()
-        self.encoder = encoder
-        embeddings = self.token_embeddings()
-        width = embeddings.weight.shape[1]  # type: ignore[union-attr]
-        self.shape = nn.Embedding(SHAPES, width) if surface == "shape" else None
-        self.word_length = nn.Embedding(LENGTHS, width) if surface == "shape" else None
-        for table in (self.shape, self.word_length):
-            if table is not None:
-                nn.init.zeros_(table.weight)  # the model starts as the pretrained one
-        self.transitions = Transitions(tags) if transitions == "learned" else None
-        self.noise: Noise | None = None
-
-    def token_embeddings(self) -> nn.Module:
-        """The base model's embedding of token ids."""
-        return self.encoder.get_base_model().get_input_embeddings()  # type: ignore[operator, no-any-return, union-attr]
-
-    def forward(self, tokens: Tensor, mask: Tensor, shapes: Tensor, lengths: Tensor, heads: Tensor) -> Tensor:
-        """Emissions at the first token of each word.
-
-        Args:
-            tokens: ids `(batch, tokens)`; `mask` is 1 where there is one.
-            mask: `(batch, tokens)`.
-            shapes: shape ids `(batch, tokens)`; `lengths` length ids.
-            lengths: `(batch, tokens)`.
-            heads: position of each word's first token `(batch, words)`, 0 where there is no word.
-        """
-        embedded = self.token_embeddings()(tokens)  # (batch, tokens, width)
-        if self.shape is not None and self.word_length is not None:
-            embedded = embedded + self.shape(shapes) + self.word_length(lengths)
-        if self.noise is not None and self.training:
-            embedded = self.noise(embedded, mask)
-        logits = self.encoder(inputs_embeds=embedded, attention_mask=mask).logits  # (batch, tokens, tags)
-        return logits.float().gather(1, heads[:, :, None].expand(-1, -1, logits.shape[-1]))
-
-
-class Noise:
-    """Uniform noise on token embeddings; `alpha` is its magnitude, for `neftune` divided by sqrt(tokens x width) of each example.
-
-    Paper: NEFTune (arXiv 2310.05914) scales by the length of the sequence; implementations take the padded length of the
-    batch, here it is the example's own, so that the noise does not depend on what else is in the batch.
-    """
-
-    def __init__(self, kind: str, alpha: float) -> None:
-        self.kind, self.alpha = kind, alpha
-
-    def __call__(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        """Embeddings `(batch, tokens, width)` with noise where `mask` is 1."""
-        noise = torch.empty_like(embedded).uniform_(-self.alpha, self.alpha) * mask[:, :, None]
-        if self.kind == "neftune":
-            noise = noise / (mask.sum(1) * embedded.shape[-1]).sqrt()[:, None, None]
-        return embedded + noise
-
-
-class Transitions(nn.Module):
-    """Learned transition scores between tags, with the likelihood of a tag sequence (Lafferty et al. 2001)."""
-
-    def __init__(self, tags: int) -> None:
-        super().__init__()
-        self.moves = nn.Parameter(torch.zeros(tags, tags))
-        self.start = nn.Parameter(torch.zeros(tags))
-        self.end = nn.Parameter(torch.zeros(tags))
-
-    def forward(self, emissions: Tensor, tags: Tensor) -> Tensor:
-        """Summed negative log-likelihood of `tags` `(batch, words)` (padding: `IGNORED`) under emissions `(batch, words, tags)`."""
-        mask = tags != IGNORED
-        gold = tags.clamp(min=0)
-        last = mask.sum(1).clamp(min=1) - 1
-        path = (emissions.gather(2, gold[:, :, None])[:, :, 0] * mask).sum(1) + self.start[gold[:, 0]] * mask[:, 0]
-        path = path + (self.moves[gold[:, :-1], gold[:, 1:]] * mask[:, 1:]).sum(1)
-        path = path + self.end[gold.gather(1, last[:, None])[:, 0]] * mask[:, 0]
-        alpha = emissions[:, 0] + self.start  # (batch, tags)
-        for t in range(1, emissions.shape[1]):
-            step = torch.logsumexp(alpha[:, :, None] + self.moves, 1) + emissions[:, t]
-            alpha = torch.where(mask[:, t, None], step, alpha)
-        total = torch.logsumexp(alpha + self.end, 1) * mask[:, 0]  # an empty row has one path, of score 0
-        return (total - path).sum()
-
-
 class TokenHead:
     """Encoding, loss and decoding of word tags for one label set and tokenizer."""
+
+    group = 16  # larger wastes less padding, smaller mixes more
+    auto, pipeline = "AutoModelForTokenClassification", "token-classification"
+    stock_note = "They give the same tag scores; `fintune.load(run)` takes the best legal path of them."
 
     def __init__(
         self, tagset: Tagset, tokenizer: Any, *, max_tokens: int, overlap_tokens: int, label_smoothing: float = 0.0, grain: Grain = "fine"
@@ -148,7 +79,25 @@ class TokenHead:
         self.room = max_tokens - len(self.prefix) - len(self.suffix)
         self.padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 
-    def encode(self, examples: Sequence[Example]) -> list[Window]:
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the network's outputs, by index."""
+        return self.tagset.tags
+
+    @property
+    def outputs_note(self) -> str:
+        """What a reader of the adapter has to know about the outputs."""
+        return f"Tags, in id order: `{json.dumps(list(self.outputs), ensure_ascii=False)}`\n\nA word takes the tag of its first token."
+
+    def describe(self) -> dict[str, Any]:
+        """The tags and the special tokens around a text."""
+        return {"head": "token", "tags": list(self.tagset.tags), "words": self.grain, "prefix": self.prefix, "suffix": self.suffix}
+
+    def keep(self) -> dict[str, str]:
+        """Nothing."""
+        return {}
+
+    def encode(self, examples: Sequence[Example], purpose: Purpose = "predict") -> list[Window]:
         """Windows of the examples in order, at least one each; gold spans become tags of the words they touch."""
         if not examples:
             return []
@@ -198,8 +147,12 @@ class TokenHead:
                 chosen.append((touched[0], touched[-1] + 1, span.label))
         return self.tagset.encode(len(spots), chosen)
 
+    def cut(self, items: Sequence[Window]) -> list[list[Window]]:
+        """One piece: windows are short."""
+        return [list(items)]
+
     def collate(self, items: Sequence[Window]) -> dict[str, Tensor]:
-        """Tensors of a batch: `tokens`, `mask`, `shapes`, `lengths` `(batch, tokens)`, `heads` and, with gold, `tags` `(batch, words)`."""
+        """Tensors of a batch: `tokens`, `mask`, `shapes`, `lengths` `(batch, tokens)`, `heads` and, with gold, `labels`, the tag ids `(batch, words)`."""
         tokens = max(len(w.tokens) for w in items)
         count = max(1, *(len(w.heads) for w in items)) if len(items) > 1 else max(1, len(items[0].heads))
         batch = {
@@ -210,12 +163,12 @@ class TokenHead:
             "heads": _padded([w.heads for w in items], count, 0),
         }
         if all(w.tags is not None for w in items):
-            batch["tags"] = _padded([w.tags or [] for w in items], count, IGNORED)
+            batch["labels"] = _padded([w.tags or [] for w in items], count, IGNORED)
         return batch
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Summed loss over words and their number; `model` is a `Tagger`, possibly wrapped for several devices."""
-        tags = batch["tags"]
+        tags = batch["labels"]
         emissions = model(*(batch[name] for name in ("tokens", "mask", "shapes", "lengths", "heads")))
         count = (tags != IGNORED).sum()
         transitions = getattr(model, "module", model).transitions
@@ -228,8 +181,9 @@ class TokenHead:
         return flat, count
 
     @torch.inference_mode()
-    def scores(self, model: Any, batch: dict[str, Tensor]) -> list[np.ndarray]:
-        """Emissions `(words, tags)` of each window of the batch."""
+    def scores(self, model: Any, items: Sequence[Window]) -> list[np.ndarray]:
+        """Emissions `(words, tags)` of each window."""
+        batch = moved(self.collate(items), model)
         emissions = model(*(batch[name] for name in ("tokens", "mask", "shapes", "lengths", "heads")))
         return list(emissions.float().cpu().numpy())
 
@@ -263,6 +217,32 @@ class TokenHead:
             )
             predictions.append(Prediction(example.id, example.text, spans=spans, confidence=_confidence(emissions, path)))
         return predictions
+
+
+def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -> Assembled:
+    """The tagger of a recipe on a freshly loaded base."""
+    tagset = Tagset(task.labels, recipe.head.scheme)
+    changes = {
+        "num_labels": len(tagset.tags), "id2label": dict(enumerate(tagset.tags)), "label2id": dict(tagset.ids),
+        "classifier_dropout": recipe.head.dropout,
+    }  # fmt: skip
+    # Eager attention: at sentence length the fused kernel's backward pass is slower on CPUs (benchmarks/attention.py).
+    attention = "sdpa" if torch.cuda.is_available() else "eager"
+    network = load.pretrained(
+        AutoModelForTokenClassification, base, recipe.model, config=load.configuration(base, recipe.model, changes), attention=attention,
+        dtype=load.weights_dtype(recipe.model, "fp32"), needs="a token-classification architecture",
+    )  # fmt: skip
+    load.require_room(network, recipe.data.max_tokens)
+    head = TokenHead(
+        tagset, load.tokenizer(base), max_tokens=recipe.data.max_tokens, overlap_tokens=recipe.data.overlap_tokens,
+        label_smoothing=recipe.train.label_smoothing,
+        grain="coarse" if recipe.data.words == "coarse" else "fine",  # where it is left open: words that any annotation fits
+    )  # fmt: skip
+    adapted, matched = attach(network, recipe.adapter, task_type="TOKEN_CLS")
+    model = Tagger(adapted, tags=len(tagset.tags), surface=recipe.head.surface, transitions=recipe.head.transitions)
+    if recipe.train.noise != "none":
+        model.noise = Noise(recipe.train.noise, recipe.train.noise_alpha)
+    return Assembled(model, head, matched)
 
 
 def cut(tokens: int, room: int, overlap: int, *, breaks: list[int]) -> list[tuple[int, int]]:

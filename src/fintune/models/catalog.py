@@ -43,7 +43,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base model on disk: `id` and `revision` name it to others, `folder` holds its files."""
+    """A base model on disk: `id` and `revision` name it to others, `folder` holds its files; `thinking` is "" where nobody says."""
 
     name: str
     id: str
@@ -74,7 +74,7 @@ def locate(name: str, *, revision: str | None = None) -> Base:
         identifier, commit = _named(path.resolve())
         _no_revision(name, revision, "a local folder")
         require_safetensors(path)
-        return Base(name, identifier, commit, path.resolve(), "unknown", "See the model's own card.", "none")
+        return Base(name, identifier, commit, path.resolve(), "unknown", "See the model's own card.", "")
     if entry is not None and entry.package is not None:
         _no_revision(name, revision, "an installed package")
         return _from_package(entry)
@@ -84,7 +84,7 @@ def locate(name: str, *, revision: str | None = None) -> Base:
     folder, commit = _from_hub(identifier, revision or (entry.revision if entry is not None else "main"))
     known = entry or next((e for e in catalog().values() if e.id == identifier), None)
     if known is None:
-        return Base(name, identifier, commit, folder, "unknown", "See the model's card on the hub.", "none")
+        return Base(name, identifier, commit, folder, "unknown", "See the model's card on the hub.", "")
     return Base(name, identifier, commit, folder, known.licence, known.obligations, known.thinking)
 
 

@@ -44,12 +44,11 @@ def predict(
     try:
         for start in range(0, len(examples), CHUNK):
             chunk = examples[start : start + CHUNK]
-            items = head.encode(chunk)
+            items = head.encode(chunk, "predict")
             scores: list[Any] = [None] * len(items)
             for batch in batches([item.length for item in items], batch_tokens=batch_tokens):
-                tensors = {name: tensor.to(device) for name, tensor in head.collate([items[i] for i in batch]).items()}
                 with torch.inference_mode(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-                    for i, score in zip(batch, head.scores(model, tensors), strict=True):
+                    for i, score in zip(batch, head.scores(model, [items[i] for i in batch]), strict=True):
                         scores[i] = score
                 tick(len({items[i].example for i in batch}))
             yield from head.decode(model, chunk, items, scores)

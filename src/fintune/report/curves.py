@@ -14,14 +14,12 @@ from markupsafe import Markup
 
 from fintune.report.figures import number, part
 from fintune.report.svg import element, line, picture, polyline, share, stretched, text
-from fintune.report.wording import metric_words
+from fintune.report.wording import kind_of_metrics, kind_words, metric_words
 
 Points = list[tuple[float, float]]
 
 HEIGHT = 190
 _POINTS = 240
-# Validation scores worth drawing, of which the first two that were logged are.
-_DRAWN = ("micro_f1", "surface_micro_f1", "accuracy", "macro_f1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ def panels(log: Sequence[Mapping[str, Any]], *, kept_epoch: int | None) -> tuple
     loss = points((record.get("step"), record.get("loss")) for record in log if record.get("event") == "step")
     checks = [record for record in log if record.get("event") == "validation"]
     names = {name: None for record in checks for name in part(record, "metrics")}
-    drawn = [name for name in _DRAWN if name in names][:2] or list(names)[:1]
+    drawn = [name for name in kind_words(kind_of_metrics(names)).drawn if name in names] or list(names)[:1]
     curves = {name: points((r.get("step"), part(r, "metrics").get(name)) for r in checks) for name in drawn}
     curves = {name: curve for name, curve in curves.items() if curve}
     last = max((curve[-1][0] for curve in (loss, *curves.values()) if curve), default=1.0)
@@ -97,7 +95,7 @@ def _validation(curves: Mapping[str, Points], last: float, kept: float | None) -
     scale = ticks(min(values), max(values))
     kinds = dict(zip(curves, ("first", "second"), strict=False))
     drawing = _chart("validation score over steps", {kinds[name]: curve for name, curve in curves.items()}, scale, last, kept=kept)
-    legend = tuple((kinds[name], metric_words(name)) for name in curves)
+    legend = tuple((kinds[name], metric_words(name, kind_of_metrics(curves))) for name in curves)
     return Panel("Validation score", drawing, legend, "Dashed: the epoch whose weights were kept." if kept is not None else "")
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
+
+from fintune.report.wording import KINDS, kind_of_metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,14 @@ class Score:
     def interval(self) -> str:
         """`0.817 to 0.866`, or empty."""
         return "" if self.low is None or self.high is None else f"{decimal(self.low)} to {decimal(self.high)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A score to compare with: that of a floor, or that of the base model before training."""
+
+    score: Score
+    kind: Literal["floor", "baseline"]
 
 
 def number(value: object) -> float | None:
@@ -45,6 +55,12 @@ def score(entries: object, name: str) -> Score | None:
     entry = part(entries, name)
     value, low, high = (number(entry.get(key)) for key in ("value", "low", "high"))
     return None if value is None else Score(value, low, high)
+
+
+def kind_of(report: Mapping[str, Any]) -> str:
+    """The kind of task that a report is about, by what it says or else by its metrics; empty where neither tells."""
+    said = report.get("kind")
+    return said if isinstance(said, str) and said in KINDS else kind_of_metrics(part(report, "metrics"))
 
 
 def labels_of(report: Mapping[str, Any], seen: Iterable[str] = ()) -> tuple[str, ...]:
@@ -81,6 +97,24 @@ def of_hundred(value: float) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """`1 text`, `1,693 texts`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def size(amount: float) -> str:
+    """Bytes as people say them."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < 1024 or unit == "GiB":
+            break
+        amount /= 1024
+    return f"{amount:,.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.3g} {unit}"
+
+
+def scaled(amount: float, unit: str) -> str:
+    """A large number with the prefix of a thousand's power: `15.7 TFLOP`."""
+    for prefix in ("", "k", "M", "G", "T", "P", "E"):
+        if abs(amount) < 1000 or prefix == "E":
+            break
+        amount /= 1000
+    return f"{amount:.3g} {prefix}{unit}"
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ The pieces in their order are the text itself, character by character. Marks out
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from fintune.errors import DataError
@@ -14,12 +14,16 @@ from fintune.errors import DataError
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mark:
-    """Characters `[start, end)` under a label. `verdict` is `correct`, an error class of `metrics.mistakes`, or empty."""
+    """Characters `[start, end)` under a label. `verdict` is `correct`, an error class of `metrics.mistakes`, or empty.
+
+    `confidence` is the probability that a model gave it, or None.
+    """
 
     start: int
     end: int
     label: str
     verdict: str = ""
+    confidence: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

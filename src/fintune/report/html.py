@@ -14,8 +14,9 @@ from importlib import resources
 from typing import Any
 
 from fintune.records import Example, Prediction
-from fintune.report import browser, curves, facts, figures, svg, tables, wording
+from fintune.report import browser, curves, facts, figures, preflight, reliability, svg, tables, wording
 from fintune.report.headline import headline
+from fintune.report.outputs import outputs
 from fintune.report.visible import visible
 
 # Colours of labels in the stylesheet; a label set with more repeats them, and its names tell them apart.
@@ -29,13 +30,14 @@ class ReportInputs:
     """The parts of a run folder. Every part may be empty, and every key of a mapping may be missing; what is not there is not shown.
 
     Attributes:
-        report: `report.json`, as `fintune.metrics.report` describes it.
+        report: `report.json`, as `fintune.metrics.report`, `label_report` and `answer_report` describe it.
         recipe_yaml: the resolved recipe.
         manifest: `manifest.json`.
         log: the records of `log.jsonl`.
         examples: with gold, for the error browser.
         predictions: of the examples.
         data_card: of the examples, see `fintune.data.card`.
+        preflight: `preflight.json`, the certificate of the run.
         commands: what to type to get the same figures again.
     """
 
@@ -46,6 +48,7 @@ class ReportInputs:
     examples: Sequence[Example] = ()
     predictions: Sequence[Prediction] = ()
     data_card: Mapping[str, Any] = field(default_factory=dict)
+    preflight: Mapping[str, Any] = field(default_factory=dict)
     commands: Sequence[str] = ()
 
 
@@ -80,23 +83,34 @@ def _asset(name: str) -> str:
 def _context(inputs: ReportInputs) -> dict[str, Any]:
     """What the template names."""
     report, manifest = inputs.report, inputs.manifest
-    found = browser.browse(inputs.examples, inputs.predictions)
-    spans = [span for entry in found.entries for marks in (entry.judged.gold, entry.judged.predicted) for span in marks]
-    colours = {label: index % COLOURS for index, label in enumerate(figures.labels_of(report, (span.label for span in spans)))}
+    found = browser.browse(inputs.examples, inputs.predictions, labels=list(figures.part(report, "per_label")))
+    seen = {label for entry in found.entries for label in entry.labels}
+    colours = {label: index % COLOURS for index, label in enumerate(figures.labels_of(report, seen))}
     kept = manifest.get("kept_epoch")
+    compared, systems = tables.comparison(report)
     return {
         "inputs": inputs,
         "title": str(report.get("task") or "Report"),
         "identity": identity(inputs),
         "head": headline(report, inputs.data_card),
+        "words": wording.kind_words(figures.kind_of(report)),
         "scores": tables.score_rows(report),
-        "types": tables.type_rows(report),
+        "compared": compared,
+        "systems": systems,
+        "groups": tables.group_rows(report),
+        "probabilities": tables.probability_rows(report),
+        "reliability": reliability.diagram(report),
         "panels": curves.panels(inputs.log, kept_epoch=kept if isinstance(kept, int) else None),
         "matrix": tables.matrix(report),
+        "confused": tables.confused(report),
         "errors": tables.error_rows(report),
+        "outputs": outputs(inputs.predictions),
         "browser": found,
         "card": facts.data_card(inputs.data_card),
         "card_labels": facts.label_counts(inputs.data_card),
+        "certificate": preflight.facts(inputs.preflight),
+        "masks": preflight.masks(inputs.preflight),
+        "warnings": preflight.notes(inputs.preflight),
         "environment": facts.environment(manifest),
         "is_digest": facts.is_digest,
         "files": facts.files(manifest),

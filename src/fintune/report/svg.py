@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup, escape
 
-from fintune.report.figures import Score, decimal
+from fintune.report.figures import Reference, Score, decimal
 from fintune.report.visible import visible
 
 GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
+# Share of the headline's width that a letter takes, where there is room for it.
+_LETTER = 0.009
 
 
 def element(name: str, attributes: Mapping[str, object], *children: str) -> Markup:
@@ -67,12 +69,16 @@ def _spoken(score: Score) -> str:
     return decimal(score.value) + (f", interval {score.interval}" if score.interval else "")
 
 
-def interval(score: Score, floors: Mapping[str, Score]) -> Markup:
-    """One row: dot and whisker, and a short upright line for each floor."""
-    described = "; ".join([_spoken(score), *(f"floor {name} {decimal(floor.value)}" for name, floor in floors.items())])
+def _told(references: Mapping[str, Reference]) -> list[str]:
+    return [f"{of.kind} {name} {decimal(of.score.value)}" for name, of in references.items()]
+
+
+def interval(score: Score, references: Mapping[str, Reference]) -> Markup:
+    """One row: dot and whisker, and a short upright line for each floor and baseline."""
+    described = "; ".join([_spoken(score), *_told(references)])
     ticks = [
-        line("floor", (share(floor.value), 5), (share(floor.value), 19), element("title", {}, f"{name} {decimal(floor.value)}"))
-        for name, floor in floors.items()
+        line(of.kind, (share(of.score.value), 5), (share(of.score.value), 19), element("title", {}, f"{name} {decimal(of.score.value)}"))
+        for name, of in references.items()
     ]
     return picture("interval", 24, described, *_grid(-30, 60), *ticks, *_whisker(score, 12, 4))
 
@@ -87,24 +93,29 @@ def bar(value: float, score: Score | None = None) -> Markup:
     return element("svg", {"class": "bar", "width": "100%", "height": 11, "aria-hidden": "true"}, *rects, *spread)
 
 
-def strip(score: Score, floors: Mapping[str, Score]) -> Markup:
-    """The headline: the score above the line, the floors below it, each with its name."""
-    described = "; ".join([f"score {_spoken(score)}", *(f"{name} {decimal(floor.value)}" for name, floor in floors.items())])
+def strip(score: Score, references: Mapping[str, Reference]) -> Markup:
+    """The headline: the score above the line, floors and baselines below it, each with its name."""
+    described = "; ".join([f"score {_spoken(score)}", *_told(references)])
     parts = [line("base", ("0%", 30), ("100%", 30))]
     parts += [line("base", (share(at), 26), (share(at), 34)) for at in GRID]
     parts += [text("tick", (share(at), 18), {0.0: "start", 1.0: "end"}.get(at, "middle"), f"{at:g}") for at in GRID]
-    for row, (name, floor) in enumerate(_flags(floors)):
-        # Lettering stands beside its leader, on the side with more room.
-        right, bottom = floor.value < 0.45, 50 + 18 * row
-        parts.append(line("floor", (share(floor.value), 22), (share(floor.value), bottom)))
+    names = []
+    for row, (name, of, right) in enumerate(_flags(references)):
+        place, bottom = of.score.value, 50 + 18 * row
+        parts.append(line(of.kind, (share(place), 22), (share(place), bottom)))
         side = {"dx": 7, "text-anchor": "start"} if right else {"dx": -7, "text-anchor": "end"}
-        parts.append(element("text", {"class": "note", "x": share(floor.value), "y": bottom, **side}, f"{name} {decimal(floor.value)}"))
-    return picture("strip", 40 + 18 * max(1, len(floors)), described, *parts, *_whisker(score, 30, 6))
+        names.append(element("text", {"class": "note", "x": share(place), "y": bottom, **side}, f"{name} {decimal(place)}"))
+    return picture("strip", 40 + 18 * max(1, len(references)), described, *parts, *names, *_whisker(score, 30, 6))
 
 
-def _flags(floors: Mapping[str, Score]) -> list[tuple[str, Score]]:
-    """The floors from the middle outwards, so that no leader crosses the lettering above its own."""
-    return sorted(floors.items(), key=lambda item: abs(item[1].value - 0.45))
+def _flags(references: Mapping[str, Reference]) -> list[tuple[str, Reference, bool]]:
+    """The references from the top, and whether their names stand to the right.
+
+    Names to the left, of those too far right for their length, come first; then the rightmost first, so that no leader crosses
+    the name of another.
+    """
+    sided = [(name, of, of.score.value + _LETTER * (len(name) + 6) < 1) for name, of in references.items()]
+    return sorted(sided, key=lambda flag: (flag[2], -flag[1].score.value if flag[2] else flag[1].score.value))
 
 
 def polyline(kind: str, points: Sequence[tuple[float, float]]) -> Markup:

@@ -1,4 +1,4 @@
-"""Tables and marked text for a terminal, as rich renderables; the command line prints them.
+"""Marked text, findings and certificates for a terminal, as rich renderables; the command line prints them. Scores: `score_table`.
 
 Everything can be read without colour. Text from data or models is never taken for markup or terminal sequences.
 """
@@ -6,84 +6,24 @@ Everything can be read without colour. Text from data or models is never taken f
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fintune.records import Finding, Span
-from fintune.report.figures import Score, counted, decimal, interval_name, part, score, whole
+from fintune.records import Finding, Prediction, Span
+from fintune.report import preflight
+from fintune.report.cells import plain, table
+from fintune.report.figures import counted, decimal
 from fintune.report.highlight import Mark, segments
+from fintune.report.score_table import score_table as score_table
 from fintune.report.visible import visible
-from fintune.report.wording import metric_words
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-_BLOCKS = (("character spans", ""), ("surfaces", "surface_"))
-_AVERAGES = ("micro", "macro")
 _COLOURS = ("bright_blue", "yellow", "green", "magenta", "red", "cyan", "bright_green", "bright_magenta")
 _SEVERITIES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
-
-
-def score_table(report: Mapping[str, Any]) -> Table:
-    """Precision, recall and F1 with its interval: by type, averaged over spans and over surfaces, and the floors below each."""
-    table = _table(str(report.get("task") or "scores"))
-    for name in ("", "P", "R", "F1", interval_name(report), "spans"):
-        table.add_column(name, justify="left" if not name else "right", no_wrap=bool(name), overflow="fold")
-    labels = part(report, "per_label")
-    for label in labels:
-        row = part(labels, label)
-        support = whole(row.get("support"))
-        table.add_row(_plain(str(label)), *_cells(row, ""), "" if support is None else f"{support:,}")
-    for title, prefix in _BLOCKS:
-        rows = list(_block(report, prefix))
-        if rows:
-            table.add_section()
-            table.add_row(_plain(title, "dim"))
-        for name, cells, style in rows:
-            table.add_row(_plain(f"  {name}"), *cells, style=style)
-    _others(table, report)
-    table.caption = _plain(_caption(report), "dim")
-    return table
-
-
-def _block(report: Mapping[str, Any], prefix: str) -> Iterable[tuple[str, list[str], str]]:
-    """The averages under one rule of counting, and the floors under the same rule."""
-    for average in _AVERAGES:
-        if score(part(report, "metrics"), f"{prefix}{average}_f1"):
-            yield average, _cells(part(report, "metrics"), f"{prefix}{average}_"), "bold" if average == "micro" else ""
-    floors = part(report, "floors")
-    for floor in floors:
-        if score(floors[floor], f"{prefix}micro_f1"):
-            yield f"floor: {floor}, micro", _cells(floors[floor], f"{prefix}micro_"), ""
-
-
-def _cells(entries: object, prefix: str) -> list[str]:
-    found = [score(entries, prefix + name) for name in ("precision", "recall", "f1")]
-    return [*("–" if value is None else decimal(value.value) for value in found), _range(found[-1])]
-
-
-def _range(value: Score | None) -> str:
-    return "" if value is None or value.low is None or value.high is None else f"{decimal(value.low)}–{decimal(value.high)}"
-
-
-def _others(table: Table, report: Mapping[str, Any]) -> None:
-    """Metrics of tasks that have no spans."""
-    metrics = part(report, "metrics")
-    spans = any(score(metrics, f"{prefix}{average}_f1") for _, prefix in _BLOCKS for average in _AVERAGES)
-    names = [] if spans else [name for name in metrics if score(metrics, name)]
-    if names:
-        table.add_section()
-    for name in names:
-        value = score(metrics, name)
-        table.add_row(_plain(metric_words(name)), "", "", "" if value is None else decimal(value.value), _range(value))
-
-
-def _caption(report: Mapping[str, Any]) -> str:
-    """On how much it was measured, and what could not be read."""
-    counts = [(whole(report.get(f"{name}s")), name) for name in ("example", "document")]
-    counts.append((whole(part(report, "malformed").get("count")) or None, "malformed output"))
-    return " · ".join(counted(count, name) for count, name in counts if count is not None)
 
 
 def spans_line(text: str, spans: Sequence[Span], *, labels: Sequence[str] = ()) -> Text:
@@ -109,6 +49,29 @@ def spans_line(text: str, spans: Sequence[Span], *, labels: Sequence[str] = ()) 
     return line
 
 
+def prediction_line(prediction: Prediction, *, labels: Sequence[str] = ()) -> Text:
+    """A prediction of any kind in one line: marked text, `[positive 0.93] Acme rose`, or `→ 14.2%`; an unreadable one says why.
+
+    Args:
+        prediction: of any head.
+        labels: as in `spans_line`.
+
+    Raises:
+        DataError: for a span outside the text.
+    """
+    from rich.text import Text
+
+    if prediction.status == "malformed":
+        return Text.assemble(("[could not be read", "red"), f": {visible(prediction.reason)}] {visible(prediction.text)}")
+    if prediction.spans is not None:
+        return spans_line(prediction.text, prediction.spans, labels=labels)
+    sure = "" if prediction.confidence is None else f" {decimal(prediction.confidence)}"
+    if prediction.label is not None:
+        return Text.assemble((f"[{visible(prediction.label)}{sure}]", _style(prediction.label, labels)), f" {visible(prediction.text)}")
+    answer = "no answer" if prediction.answer is None else visible(prediction.answer.text)
+    return Text.assemble("→ ", (answer, "bold"), (f" ({sure.strip()})" if sure else "", "dim"))
+
+
 def _style(label: str, labels: Sequence[str]) -> str:
     # The checksum, unlike the built-in hash, gives a label the same colour in every process.
     index = labels.index(label) if label in labels else zlib.crc32(label.encode(errors="replace"))
@@ -117,28 +80,45 @@ def _style(label: str, labels: Sequence[str]) -> str:
 
 def findings_table(findings: Sequence[Finding]) -> Table:
     """Findings in the order given, each with what to do about it."""
-    table = _table("")
+    shown = table("")
     for name in ("", "code", "finding", "count", "first at"):
-        table.add_column(name, justify="right" if name == "count" else "left", overflow="fold", no_wrap=name in ("", "code", "count"))
+        shown.add_column(name, justify="right" if name == "count" else "left", overflow="fold", no_wrap=name in ("", "code", "count"))
     for finding in findings:
-        message = _plain(finding.message)
+        message = plain(finding.message)
         if finding.fix:
             message.append(f"\n{visible(finding.fix)}", "dim")
-        severity = _plain(finding.severity, _SEVERITIES.get(finding.severity, ""))
-        table.add_row(severity, _plain(finding.code), message, f"{finding.count:,}", _plain(finding.where))
-    return table
+        severity = plain(finding.severity, _SEVERITIES.get(finding.severity, ""))
+        shown.add_row(severity, plain(finding.code), message, f"{finding.count:,}", plain(finding.where))
+    return shown
 
 
-def _table(title: str) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def certificate(record: Mapping[str, Any]) -> Group:
+    """A pre-flight certificate (`preflight.json`): its figures, its examples with what is learnt between ⟦ and ⟧, and its notes."""
+    from rich.console import Group
 
-    heading = _plain(title, "bold") if title else None
-    return Table(title=heading, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    facts = table("pre-flight")
+    facts.show_header = False
+    facts.add_column("", no_wrap=True)
+    facts.add_column("", overflow="fold")
+    for name, value in preflight.facts(record):
+        facts.add_row(plain(name, "dim"), plain(value))
+    shown = [part for mask in preflight.masks(record) for part in (_heading(mask), _mask(mask), plain(""))]
+    return Group(facts, *shown, *(plain(f"note: {note}", "yellow") for note in preflight.notes(record)))
 
 
-def _plain(text: str, style: str = "") -> Text:
-    """Text that rich does not look for markup in."""
+def _heading(mask: preflight.Shown) -> Text:
+    return plain(f"example {mask.id}: {mask.learnt:,} of {counted(mask.tokens, 'token')} learnt", "dim")
+
+
+def _mask(mask: preflight.Shown) -> Text:
     from rich.text import Text
 
-    return Text(visible(text), style)
+    line = Text()
+    for stretch in mask.stretches:
+        if stretch.skipped:
+            line.append(f" … {counted(stretch.skipped, 'character')} left out … ", "dim italic")
+        if stretch.learnt:
+            line.append(f"⟦{visible(stretch.text)}⟧", "bold green")
+        else:
+            line.append(visible(stretch.text))
+    return line

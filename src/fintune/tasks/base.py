@@ -1,7 +1,7 @@
 """The task protocol, and reading tasks from TOML files: `load_task("finance-ner-7")` or `load_task("my-labels.toml")`.
 
-A task joins a kind (label, spans, answer), a label set, an instruction, a target text, a parser and a score. A new label set
-is a new TOML file. Unknown keys, kinds and names are refused with the nearest known one; nothing here imports numpy or torch.
+A task joins a kind (label, spans, answer), a label set, a prompt, a target text, a parser and a score. A new label set is
+a new TOML file. Unknown keys, kinds and names are refused with the nearest known one; nothing here imports numpy or torch.
 """
 
 from __future__ import annotations
@@ -11,22 +11,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from fintune.errors import RecipeError, did_you_mean
 from fintune.records import Example, Kind, Prediction
 
 if TYPE_CHECKING:
     from fintune.metrics.intervals import Bootstrap
+    from fintune.recipe import Prompt
 
 Message = dict[str, str]
+Purpose = Literal["train", "predict"]
 
 _FOLDER = Path(__file__).parent / "labels"
-_KEYS = ("name", "kind", "description", "instruction", "labels")
+_REQUIRED = ("name", "kind", "description")
+_TEXTS = (*_REQUIRED, "instruction")
+_KEYS = (*_TEXTS, "numbers", "labels")
 
-# How a definition of each kind becomes a task; imported on use, because scoring needs numpy.
+# How a definition of each kind and its prompting become a task; imported on use, because scoring needs numpy.
 KINDS: dict[str, str] = {
     "spans": "fintune.tasks.spans:from_definition",
+    "label": "fintune.tasks.label:from_definition",
+    "answer": "fintune.tasks.answer:from_definition",
 }
 
 
@@ -34,7 +40,15 @@ class Floor(Protocol):
     """A trivial baseline that needs nothing but the text."""
 
     def find(self, text: str) -> Any:
-        """What the floor predicts for the text, in the form of the task's kind: spans for `spans`."""
+        """What the floor predicts for the text, in the form of the task's kind: spans for `spans`, a label for `label`."""
+        ...
+
+
+class KeptFloor(Floor, Protocol):
+    """A floor learnt from training data, which a run keeps."""
+
+    def record(self) -> dict[str, Any]:
+        """The floor as a JSON object; equal floors give equal objects."""
         ...
 
 
@@ -53,15 +67,27 @@ class Task(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The label set, in the order of the target."""
+        """The label set, in the order of the target; empty for answers."""
         ...
 
-    def messages(self, example: Example) -> list[Message]:
-        """The conversation that ends where the model begins to write, as `role` and `content`."""
+    @property
+    def main_metric(self) -> str:
+        """The metric of the report that training goes by where the recipe names none."""
+        ...
+
+    def messages(self, example: Example, *, purpose: Purpose, demonstrations: Sequence[Example] = ()) -> list[Message]:
+        """The conversation that ends where the model begins to write, as `role` and `content` without blanks at its ends.
+
+        Demonstrations, which need gold, become earlier turns of user and assistant in the order given.
+        """
         ...
 
     def target(self, example: Example) -> str:
-        """The text to learn to write for the gold annotation of the example."""
+        """The text to learn to write for the gold annotation of the example; refuses what `require_gold` refuses."""
+        ...
+
+    def require_gold(self, example: Example) -> None:
+        """Refuses, with a `DataError`, an example whose gold is missing or does not fit the task."""
         ...
 
     def parse(self, raw: str, example: Example) -> Prediction:
@@ -79,6 +105,14 @@ class Task(Protocol):
         """The `report.json` object; `documents` names each pair's document, by which intervals are clustered."""
         ...
 
+    def learn_floors(self, examples: Sequence[Example]) -> Mapping[str, KeptFloor]:
+        """Floors of training examples by their name in a report, beside those that need no data."""
+        ...
+
+    def read_floors(self, record: object, *, where: str) -> Mapping[str, Floor]:
+        """The floors from an object of their records by name; an `ArtifactError` naming `where` for anything else."""
+        ...
+
     def describe(self) -> dict[str, Any]:
         """Everything that determines prompt, target and score, as plain JSON: equal tasks give equal objects."""
         ...
@@ -86,13 +120,19 @@ class Task(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A task file as read. `labels` maps each label to its meaning, in the order of the file; `where` is the file."""
+    """A task file as read.
+
+    `instruction` is empty where the prompt file's own serves. `labels` maps each label to its meaning, in the order of the
+    file, and is empty for answers. `numbers` are the class numbers by which data may name the labels, in the same order, or
+    empty. `where` is the file.
+    """
 
     name: str
     kind: str
     description: str
     instruction: str
     labels: Mapping[str, str]
+    numbers: tuple[str, ...]
     where: str
 
 
@@ -101,11 +141,15 @@ def available() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
 
 
-def load_task(name_or_path: str | Path) -> Task:
+def load_task(name_or_path: str | Path, prompt: Prompt | None = None) -> Task:
     """The task of a bundled name, or of a TOML file: whatever ends in `.toml`.
 
+    Args:
+        name_or_path: bundled name or path.
+        prompt: the recipe's section; a recipe's defaults where None.
+
     Raises:
-        RecipeError: for an unknown name, or a file that is missing, not TOML or not a task.
+        RecipeError: for an unknown name, a file that is missing, not TOML or not a task, or a prompt that does not fit.
     """
     name = str(name_or_path)
     if name.endswith(".toml"):
@@ -115,8 +159,14 @@ def load_task(name_or_path: str | Path) -> Task:
     else:
         raise RecipeError(f"unknown task {name!r}", fix=f"{did_you_mean(name, available())} A path to a task file ends in .toml")
     definition = _check(_read(path), where=str(path))
+    from fintune.recipe import Prompt  # here, as names of tasks are listed without pydantic
+    from fintune.tasks.prompts import prompting
+
+    said = prompting(
+        definition.kind, instruction=definition.instruction, description=definition.description, settings=prompt or Prompt()
+    )  # fmt: skip
     module, _, function = KINDS[definition.kind].partition(":")
-    return cast(Task, getattr(import_module(module), function)(definition))
+    return cast(Task, getattr(import_module(module), function)(definition, said))
 
 
 def documents_of(examples: Sequence[Example]) -> list[str]:
@@ -139,15 +189,40 @@ def _check(data: Mapping[str, Any], *, where: str) -> Definition:
     for key in data:
         if key not in _KEYS:
             raise RecipeError(f"unknown key {key!r} in task file", where=where, fix=did_you_mean(key, _KEYS))
-    for key in _KEYS:
+    for key in _REQUIRED:
         if key not in data:
-            raise RecipeError(f"task file without {key!r}", where=where, fix=f"a task needs {', '.join(_KEYS)}")
-    for key in _KEYS[:-1]:
-        if not isinstance(data[key], str) or not data[key].strip():
+            raise RecipeError(f"task file without {key!r}", where=where, fix=f"a task needs {', '.join(_REQUIRED)}")
+    for key in _TEXTS:
+        if key in data and (not isinstance(data[key], str) or not data[key].strip()):
             raise RecipeError(f"{key!r} is not a text: {data[key]!r}", where=where, fix=f'write {key} = "..."')
-    if data["kind"] not in KINDS:
-        raise RecipeError(f"unknown kind {data['kind']!r}", where=where, fix=did_you_mean(data["kind"], KINDS))
-    return Definition(**{key: data[key] for key in _KEYS[:-1]}, labels=_labels(data["labels"], where=where), where=where)
+    kind = data["kind"]
+    if kind not in KINDS:
+        raise RecipeError(f"unknown kind {kind!r}", where=where, fix=did_you_mean(kind, KINDS))
+    if kind == "answer" and "labels" in data:
+        raise RecipeError("a task of kind 'answer' with labels", where=where, fix="take [labels] out, or choose kind spans or label")
+    if kind != "answer" and "labels" not in data:
+        raise RecipeError("task file without 'labels'", where=where, fix=f"a task of kind {kind!r} needs a table [labels]")
+    labels = _labels(data["labels"], where=where) if "labels" in data else {}
+    return Definition(
+        name=data["name"],
+        kind=kind,
+        description=data["description"],
+        instruction=data.get("instruction", ""),
+        labels=labels,
+        numbers=_numbers(data["numbers"], labels, kind, where=where) if "numbers" in data else (),
+        where=where,
+    )
+
+
+def _numbers(numbers: object, labels: Mapping[str, str], kind: str, *, where: str) -> tuple[str, ...]:
+    if kind != "label":
+        raise RecipeError(f"a task of kind {kind!r} with class numbers", where=where, fix="take 'numbers' out")
+    if not isinstance(numbers, list) or not all(isinstance(number, str) and number.strip() for number in numbers):
+        raise RecipeError("'numbers' is not a list of texts", where=where, fix='write numbers = ["0", "1", ...], one for each label')
+    if len(set(numbers)) != len(labels) or len(numbers) != len(labels):
+        what = f"{len(set(numbers))} different class numbers for {len(labels)} labels"
+        raise RecipeError(what, where=where, fix="give each label one number, in the order of [labels]")
+    return tuple(numbers)
 
 
 def _labels(labels: object, *, where: str) -> dict[str, str]:

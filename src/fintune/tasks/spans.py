@@ -1,8 +1,9 @@
 """Extraction of labelled spans: the model writes one dictionary of lists, `{'Company': ['Acme'], 'Date': None}`.
 
-The target is the papers' Python literal: all labels in the task's order, lists sorted and without repetition, None for
-none. Reading accepts it as JSON too, and finds the characters of each surface; what the text does not have stays visible
-in the raw text and counts as wrong. Data with a label outside the set is refused.
+The target is the papers' Python literal, or JSON: all labels in the task's order, lists sorted and without repetition, None
+for none; compact JSON leaves out blanks and labels of which there is nothing. Reading accepts all three, and finds the
+characters of each surface; what the text does not have stays visible in the raw text and counts as wrong. Data with a label
+outside the set is refused.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from fintune.errors import DataError, did_you_mean, nearest
-from fintune.metrics.floors import EMPTY
+from fintune.errors import ArtifactError, DataError, did_you_mean, nearest
+from fintune.metrics.floors import EMPTY, Gazetteer, from_record, learn
 from fintune.metrics.intervals import Bootstrap
 from fintune.metrics.report import build
 from fintune.metrics.spans import Pairs, SpanPair, normalise
 from fintune.records import Example, Kind, Prediction, Span
-from fintune.tasks.base import Definition, Floor, Message
+from fintune.tasks.base import Definition, Floor, Message, Purpose
+from fintune.tasks.prompts import Prompting
+from fintune.tasks.surfaces import read, write
 from fintune.text.align import Occurrences, align
-from fintune.text.literals import LiteralError, parse_lists
+from fintune.text.literals import LiteralError
 
 _NO_FLOORS: Mapping[str, Floor] = MappingProxyType({})
-_THINKING, _THOUGHT = "<think>", "</think>"
-# A surface may hold a brace, so that the first closing brace need not be the last; no answer has more than a few.
-_CLOSING_BRACES = 16
+_REMARKS = 8  # of a repaired prediction; the raw text has the rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class SpansTask:
     labels: tuple[str, ...]
     meanings: tuple[str, ...]
     description: str
-    instruction: str
+    prompting: Prompting
     occurrences: Occurrences = "all"
 
     @property
@@ -47,23 +48,47 @@ class SpansTask:
         """Always `spans`."""
         return "spans"
 
+    @property
+    def main_metric(self) -> str:
+        """Micro F1 of (label, surface) sets, by which the papers score."""
+        return "surface_micro_f1"
+
     def describe(self) -> dict[str, Any]:
         """Everything that determines prompt, target and score, as plain JSON; labels as a list, since their order counts."""
         return {
             "name": self.name,
             "kind": self.kind,
             "description": self.description,
-            "instruction": self.instruction,
+            "instruction": self.prompting.instruction,
             "labels": [{"name": label, "meaning": meaning} for label, meaning in zip(self.labels, self.meanings, strict=True)],
             "occurrences": self.occurrences,
+            "prompt": self.prompting.describe(),
         }
 
-    def messages(self, example: Example) -> list[Message]:
-        """One user turn: the instruction, and the text on the next line."""
-        return [{"role": "user", "content": f"{self.instruction}\n{example.text}"}]
+    def messages(self, example: Example, *, purpose: Purpose, demonstrations: Sequence[Example] = ()) -> list[Message]:
+        """The conversation up to where the dictionary begins; by default one turn, the instruction and the text below it.
+
+        Raises:
+            DataError: for a demonstration that `target` refuses.
+        """
+        return self.prompting.messages(
+            {"text": example.text},
+            labels=list(zip(self.labels, self.meanings, strict=True)),
+            key=example.id,
+            purpose=purpose,
+            demonstrations=[({"text": shown.text}, self.target(shown)) for shown in demonstrations],
+        )
+
+    def require_gold(self, example: Example) -> None:
+        """Refuses an example that cannot be learnt from or scored.
+
+        Raises:
+            DataError: without gold spans, with a label outside the set, or a span outside the text.
+        """
+        self._gold(example)
 
     def target(self, example: Example) -> str:
-        """The dictionary of the gold surfaces, unaligned ones included.
+        """The dictionary of the gold surfaces, unaligned ones included, in the notation that `prompt.target` names.
 
         Raises:
             DataError: without gold spans, or with a label outside the set.
@@ -73,24 +98,24 @@ class SpansTask:
         pairs = {(span.label, example.text[span.start : span.end]) for span in spans} | set(example.unaligned)
         for label, surface in sorted(pairs):
             lists[label].setdefault(normalise(surface), surface)
-        return repr({label: sorted(surfaces.values()) or None for label, surfaces in lists.items()})
+        return write({label: sorted(surfaces.values()) for label, surfaces in lists.items()}, self.prompting.settings.target)
 
     def parse(self, raw: str, example: Example) -> Prediction:
-        """Reads a dictionary of lists and finds its surfaces in the text. Never raises.
+        """Reads a dictionary of lists in any notation and finds its surfaces in the text. Never raises.
 
-        `ok` is a dictionary of exactly the task's labels, after a thinking block if there is one. `repaired` had text
-        around it, lacked a label, wrote one in another case, or had an unknown one, which is dropped. All else is
+        `ok` is a dictionary of the task's labels after a thinking block if there is one; none may be missing unless the task
+        writes compact targets. `repaired` needed one of the repairs of `text.lenient`, lacked a label, wrote one in another
+        case, repeated a surface, or had an unknown label, which is dropped. All else, labels of the task nowhere included, is
         `malformed` and has no spans. Surfaces without a place in the text are not in `spans`; `pair` finds them again.
         """
         try:
-            written, notes = _read(raw)
+            lists, notes = read(raw, self.labels, self.prompting.settings.target)
         except LiteralError as error:
             return Prediction(example.id, example.text, spans=(), raw=raw, status="malformed", reason=str(error))
-        lists, remarks = self._known(written)
-        notes += remarks
         spans, _ = align(example.text, lists, occurrences=self.occurrences)
+        more = [f"and {len(notes) - _REMARKS} more"] if len(notes) > _REMARKS else []
         status: Literal["ok", "repaired"] = "repaired" if notes else "ok"
-        return Prediction(example.id, example.text, spans=spans, raw=raw, status=status, reason="; ".join(notes))
+        return Prediction(example.id, example.text, spans=spans, raw=raw, status=status, reason="; ".join(notes[:_REMARKS] + more))
 
     def pair(self, example: Example, prediction: Prediction) -> SpanPair:
         """Gold and prediction side by side, checked; a malformed prediction has nothing.
@@ -139,6 +164,24 @@ class SpansTask:
             plan=plan,
         )
 
+    def learn_floors(self, examples: Sequence[Example]) -> dict[str, Gazetteer]:
+        """The gazetteer of training examples.
+
+        Raises:
+            DataError: where one has no spans.
+        """
+        return {"gazetteer": learn(examples)}
+
+    def read_floors(self, record: object, *, where: str) -> dict[str, Gazetteer]:
+        """The gazetteer from the records that a run keeps, by name.
+
+        Raises:
+            ArtifactError: where it is not there or something else; `where` names the file.
+        """
+        if not isinstance(record, dict) or "gazetteer" not in record:
+            raise ArtifactError("floors without a gazetteer", where=where, fix="evaluate with the file that the training run wrote")
+        return {"gazetteer": from_record(record["gazetteer"], where=where)}
+
     def _gold(self, example: Example) -> tuple[Span, ...]:
         if example.spans is None:
             raise DataError(f"example {example.id!r} has no spans", where=example.where, why="the task needs span annotation")
@@ -161,32 +204,13 @@ class SpansTask:
                 fix = f"{did_you_mean(label, self.labels)} Then --rename {label}={close or 'LABEL'}"
                 raise DataError(f"unknown label {label!r}", where=where, why=f"not a label of task {self.name!r}", fix=fix)
 
-    def _known(self, written: Mapping[str, Sequence[str]]) -> tuple[dict[str, list[str]], list[str]]:
-        """The lists by label of the task, without repetition and blank surfaces; and what had to be mended."""
-        folded = {label.casefold(): label for label in self.labels}
-        lists: dict[str, dict[str, str]] = {}
-        notes = []
-        for key, surfaces in written.items():
-            label = folded.get(key.strip().casefold())
-            if label != key:
-                notes.append(
-                    f"label {key!r} read as {label!r}" if label else f"unknown label {key!r} dropped with {len(surfaces)} surfaces"
-                )
-            if label:
-                unique = lists.setdefault(label, {})
-                for surface in filter(str.strip, surfaces):
-                    unique.setdefault(normalise(surface), surface)
-        if missing := [label for label in self.labels if label not in lists]:
-            notes.append(f"without {', '.join(missing)}")
-        return {label: list(unique.values()) for label, unique in lists.items()}, notes
-
     def _unaligned(self, prediction: Prediction) -> Pairs:
         """Surfaces the model wrote that have no place in the text, read again from the raw text; none without it."""
         try:
-            written, _ = _read(prediction.raw)
+            lists, _ = read(prediction.raw, self.labels, self.prompting.settings.target)
         except LiteralError:  # spans of a head that writes no dictionary
             return ()
-        return align(prediction.text, self._known(written)[0], occurrences=self.occurrences)[1]
+        return align(prediction.text, lists, occurrences=self.occurrences)[1]
 
     def _floor(self, floor: Floor, pairs: Iterable[SpanPair]) -> list[SpanPair]:
         found = [SpanPair(pair.text, pair.gold, floor.find(pair.text), pair.gold_unaligned) for pair in pairs]
@@ -195,49 +219,12 @@ class SpansTask:
         return found
 
 
-def from_definition(definition: Definition) -> SpansTask:
-    """The task of a task file."""
+def from_definition(definition: Definition, prompting: Prompting) -> SpansTask:
+    """The task of a task file, asked as the recipe's prompt settings say."""
     return SpansTask(
         name=definition.name,
         labels=tuple(definition.labels),
         meanings=tuple(definition.labels.values()),
         description=definition.description,
-        instruction=definition.instruction,
+        prompting=prompting,
     )
-
-
-def _read(raw: str) -> tuple[dict[str, list[str]], list[str]]:
-    """The dictionary in a model's text, and what had to be mended to read it.
-
-    Raises:
-        LiteralError: where there is none; its reason is that of the first reading.
-    """
-    body = raw.strip()
-    try:
-        return parse_lists(body), []
-    except LiteralError as error:
-        # Looked for after the first reading, as a surface may hold the mark. Some templates open the block in the prompt.
-        if _THOUGHT not in body:
-            if body.startswith(_THINKING):
-                raise LiteralError("thinking that never ends", 0) from error
-            return _within(body, error)
-    answer = body.partition(_THOUGHT)[2].strip()
-    try:
-        return parse_lists(answer), []
-    except LiteralError as error:
-        return _within(answer, error)
-
-
-def _within(body: str, error: LiteralError) -> tuple[dict[str, list[str]], list[str]]:
-    """The first dictionary that other text surrounds."""
-    start = body.find("{")
-    end = start
-    for _ in range(_CLOSING_BRACES if start >= 0 else 0):
-        end = body.find("}", end) + 1
-        if not end:
-            break
-        try:
-            return parse_lists(body[start:end]), ["text around the dictionary"]
-        except LiteralError:
-            continue  # a brace inside a surface
-    raise error

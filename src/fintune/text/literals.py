@@ -16,13 +16,15 @@ from typing import NamedTuple
 
 MAX_CHARS = 1 << 20  # a cell beyond a mebi-character is no annotation of one text
 
-_TOKEN = re.compile(
+TOKEN = re.compile(
     r"""(?P<blank>[ \t\r\n]+)
       | (?P<mark>[{}\[\]():,])
       | (?P<string>[uU]?(?:"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'))
       | (?P<word>[A-Za-z0-9_.+-]+)""",
     re.VERBOSE | re.DOTALL,
 )
+"""Every token, in linear time; a string holds no line end unless it is escaped."""
+
 _NOTHING = ("None", "null")
 
 
@@ -101,7 +103,7 @@ def parse_lists(cell: str) -> dict[str, list[str]]:
 def _scan(cell: str) -> Iterator[_Token]:
     at = 0
     while at < len(cell):
-        match = _TOKEN.match(cell, at)
+        match = TOKEN.match(cell, at)
         if match is None:
             quoted = cell[at] in "'\""
             raise LiteralError("a string that is never closed" if quoted else f"unexpected {cell[at]!r}", at)
@@ -129,29 +131,37 @@ def _values(tokens: _Tokens, key: str) -> list[str]:
 
 
 def _string(token: _Token, wanted: str) -> str:
-    """The value of a string token. Double quotes are JSON first: only there do surrogate pairs make one character."""
     if token.kind != "string":
         raise LiteralError(f"{wanted} is expected, found {_shown(token)}", token.offset)
-    if "\\" not in token.text:
-        return token.text[token.text.index(token.text[-1]) + 1 : -1]
-    value = _escaped(token)
+    return unquote(token.text, token.offset)
+
+
+def unquote(quoted: str, offset: int) -> str:
+    """The value of a string token. Double quotes are JSON first: only there do surrogate pairs make one character.
+
+    Raises:
+        LiteralError: at `offset`, for a broken escape or half of a surrogate pair.
+    """
+    if "\\" not in quoted:
+        return quoted[quoted.index(quoted[-1]) + 1 : -1]
+    value = _escaped(quoted, offset)
     if any("\ud800" <= character <= "\udfff" for character in value):
-        raise LiteralError("half of a surrogate pair", token.offset)
+        raise LiteralError("half of a surrogate pair", offset)
     return value
 
 
-def _escaped(token: _Token) -> str:
-    if token.text.startswith('"'):
+def _escaped(quoted: str, offset: int) -> str:
+    if quoted.startswith('"'):
         try:
-            return str(json.loads(token.text))
+            return str(json.loads(quoted))
         except json.JSONDecodeError:
             pass  # escapes that only Python knows, such as \x41
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # an unknown escape keeps its backslash, as Python reads it
-            return str(ast.literal_eval(token.text))
+            return str(ast.literal_eval(quoted))
     except (SyntaxError, ValueError) as error:
-        raise LiteralError("a string with a broken escape", token.offset) from error
+        raise LiteralError("a string with a broken escape", offset) from error
 
 
 def _shown(token: _Token) -> str:

@@ -33,7 +33,7 @@ def describe(recipe: Recipe, task: Task, built: Built, data: Mapping[str, Any]) 
     return {
         "schema_version": 1,
         "recipe_fingerprint": recipe.fingerprint(),
-        "settings": recipe.model_dump(mode="json", exclude={"name", "description", "predict"}),
+        "settings": recipe.settings(),
         "task": task.describe(),
         "data": dict(data),
         "base_sha256": built.base_sha256,

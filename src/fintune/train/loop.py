@@ -18,6 +18,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from fintune.errors import GateError
+from fintune.heads.base import IGNORED
 
 Batch = dict[str, Tensor]
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]
@@ -130,14 +131,18 @@ def steps(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        tokens = sum(int(batch["mask"].sum()) for batch in micro if batch is not None and "mask" in batch)
+        tokens = sum(_tokens(batch) for batch in micro if batch is not None)
         yield Step(number, piece.epoch, mean, norm, rate, units, tokens, time.perf_counter() - began)
 
 
 def _units(batch: Batch) -> Tensor:
     """Supervised units of a batch: gold ids that are not padding."""
-    gold: Any = batch["tags"] if "tags" in batch else batch["labels"]
-    return (gold != -100).sum().cpu()
+    return (batch["labels"] != IGNORED).sum().cpu()
+
+
+def _tokens(batch: Batch) -> int:
+    """Real tokens that a batch makes the network compute; a pack has no others."""
+    return int(batch["mask"].sum()) if "mask" in batch else batch["tokens"].numel()
 
 
 def _nothing(parameters: list[nn.Parameter]) -> Tensor:

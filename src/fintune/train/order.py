@@ -8,11 +8,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-GROUP = 16
-"""Batches that are drawn at random together and then sorted by length: larger wastes less padding, smaller mixes more."""
 
-
-def batches(lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+def batches(lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int, group: int) -> list[list[int]]:
     """Indices of each optimizer step of an epoch; every index once, the last batch of a group may be short.
 
     Args:
@@ -20,14 +17,17 @@ def batches(lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int) -
         batch_size: items of a step.
         seed: of the run.
         epoch: counted from 0.
+        group: batches that are drawn at random together and then sorted by length; 1 where nothing is padded.
     """
     draw = random.Random(f"{seed}/{epoch}")
     order = list(range(len(lengths)))
     draw.shuffle(order)
     grouped: list[list[int]] = []
-    for start in range(0, len(order), batch_size * GROUP):
-        group = sorted(order[start : start + batch_size * GROUP], key=lambda i: lengths[i])
-        grouped += [group[i : i + batch_size] for i in range(0, len(group), batch_size)]
+    for start in range(0, len(order), batch_size * group):
+        drawn = order[start : start + batch_size * group]
+        if group > 1:
+            drawn.sort(key=lambda i: lengths[i])
+        grouped += [drawn[i : i + batch_size] for i in range(0, len(drawn), batch_size)]
     draw.shuffle(grouped)
     return grouped
 

@@ -6,9 +6,7 @@ and writes a checkpoint. The manifest is written last: a run is finished or visi
 
 from __future__ import annotations
 
-import os
-import platform
-import re
+import contextlib
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -23,24 +22,27 @@ from torch import Tensor
 
 from fintune import run
 from fintune.errors import DataError, GateError, RecipeError, did_you_mean
-from fintune.heads.build import Built, build, save
-from fintune.heads.token import IGNORED
-from fintune.metrics import floors
+from fintune.heads.base import IGNORED
+from fintune.heads.build import Built, build
+from fintune.metrics.calibration import fit_temperature
 from fintune.metrics.intervals import Bootstrap
+from fintune.models import speed
 from fintune.models.adapter import trainable_state
 from fintune.models.precision import arithmetic
 from fintune.predict.run import predict
 from fintune.recipe import Recipe
-from fintune.records import Example
+from fintune.records import Example, Prediction
 from fintune.tasks.base import Task, documents_of
 from fintune.text.words import grain_of
 from fintune.train import checkpoint, order
 from fintune.train.claim import claim, describe
 from fintune.train.loop import Step, Work, optimizer_for, schedule_for, steps
+from fintune.train.preflight import Certificate, certify
+from fintune.train.save import facts, save_adapter
 from fintune.train.signals import Interrupted, Signals
 
 Listener = Callable[[Mapping[str, Any]], None]
-"""Told of every event as it happens: `{"event": "start" | "resume" | "step" | "validation" | "checkpoint" | "note" | "end", ...}`."""
+"""Told of every event as it happens: `{"event": "start" | "resume" | "preflight" | "step" | "validation" | "checkpoint" | "note" | "end", ...}`."""
 
 
 @dataclass
@@ -53,6 +55,7 @@ class Progress:
     seconds: float = 0.0
     tokens: int = 0
     stopped_after: int | None = None
+    temperature: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -82,15 +85,23 @@ def train(
         GateError: where training becomes non-finite.
         Interrupted: after a signal, state saved.
     """
-    _preflight(recipe, task, examples, validation)
-    recipe = settle(recipe, examples)
-    with run.lock(output), Signals() as caught:
-        AcceleratorState._reset_state()  # accelerate keeps the precision of the first run in a process for all later ones
-        accelerator = Accelerator(mixed_precision=_mixed(recipe))
-        built = build(recipe, task.labels)
+    _refuse(recipe, task, examples, validation)
+    recipe = settle(recipe, task, examples)
+    AcceleratorState._reset_state()  # accelerate keeps the precision of the first run in a process for all later ones
+    accelerator = Accelerator(mixed_precision=_mixed(recipe))
+    # Of several processes the first holds the folder; the others write nothing.
+    with run.lock(output) if accelerator.is_main_process else contextlib.nullcontext(), Signals() as caught:
+        built = build(recipe, task)
+        items = built.head.encode(examples, "train")
+        certificate = _certify(recipe, task, built, examples, items)
         started = describe(recipe, task, built, data)
-        claim(output, started, recipe)
-        session = _Session(recipe, task, examples, validation, output, built, accelerator, listen)
+        if accelerator.is_main_process:
+            claim(output, started, recipe)
+            run.write_json(output / run.PREFLIGHT, certificate.record())
+            listen({"event": "preflight", "certificate": certificate})
+        accelerator.wait_for_everyone()
+        speed.apply(built.model, recipe.train, device=accelerator.device, needed=certificate.memory)
+        session = _Session(recipe, task, examples, validation, output, built, items, accelerator, listen)
         session.resume()
         for step in session.steps():
             session.after(step)
@@ -102,17 +113,34 @@ def train(
         return session.finish(started)
 
 
+def preflight(recipe: Recipe, task: Task, examples: Sequence[Example], validation: Sequence[Example]) -> Certificate:
+    """What training would learn, without training: builds the model and looks at every example as it would be read.
+
+    Raises:
+        FintuneError: where nothing, or the wrong thing, would be trained.
+    """
+    _refuse(recipe, task, examples, validation)
+    recipe = settle(recipe, task, examples)
+    built = build(recipe, task)
+    return _certify(recipe, task, built, examples, built.head.encode(examples, "train"))
+
+
+def _certify(recipe: Recipe, task: Task, built: Built, examples: Sequence[Example], items: Sequence[Any]) -> Certificate:
+    steps = order.steps_per_epoch(len(items), recipe.train.batch_size) * recipe.train.epochs
+    return certify(recipe, task, built, examples, items, steps=steps)
+
+
 class _Session:
     """The parts of one run that go together while it lasts."""
 
     def __init__(
         self, recipe: Recipe, task: Task, examples: Sequence[Example], validation: Sequence[Example],
-        output: Path, built: Built, accelerator: Accelerator, listen: Listener,
+        output: Path, built: Built, items: Sequence[Any], accelerator: Accelerator, listen: Listener,
     ) -> None:  # fmt: skip
         self.recipe, self.task, self.built, self.output, self.listen = recipe, task, built, output, listen
         self.examples, self.validation = examples, validation
         self.accelerator = accelerator
-        self.items = built.head.encode(examples)
+        self.items = items
         settings = recipe.train
         self.per_epoch = order.steps_per_epoch(len(self.items), settings.batch_size)
         self.total = self.per_epoch * settings.epochs
@@ -150,19 +178,22 @@ class _Session:
         world, rank, accumulate = self.accelerator.num_processes, self.accelerator.process_index, self.recipe.train.accumulate
         lengths = [item.length for item in self.items]
         for epoch in range(done // self.per_epoch, self.recipe.train.epochs):
-            batches = order.batches(lengths, batch_size=self.recipe.train.batch_size, seed=self.recipe.seed, epoch=epoch)
+            batches = order.batches(
+                lengths, batch_size=self.recipe.train.batch_size, seed=self.recipe.seed, epoch=epoch, group=self.built.head.group
+            )
             for batch in batches[done - epoch * self.per_epoch if epoch == done // self.per_epoch else 0 :]:
                 mine = order.share(batch, parts=world)[rank]
-                micro = [[self.items[i] for i in part] for part in order.share(mine, parts=accumulate)]
+                shares = [[self.items[i] for i in part] for part in order.share(mine, parts=accumulate)]
+                micro = [piece for part in shares for piece in (self.built.head.cut(part) if part else [[]])]
                 names = [self.examples[self.items[i].example].id for i in mine]
-                yield Work(epoch, [self.built.head.collate(part) if part else self._idle(world) for part in micro], names)
+                yield Work(epoch, [self.built.head.collate(piece) if piece else self._idle(world) for piece in micro], names)
 
     def _idle(self, world: int) -> dict[str, Tensor] | None:
         """The share of nothing: alone no batch at all, among several processes one without gold, as all have to pass through the model."""
         if world == 1:
             return None
         batch = self.built.head.collate(self.items[:1])
-        return {**batch, "tags": torch.full_like(batch["tags"], IGNORED)}
+        return {**batch, "labels": torch.full_like(batch["labels"], IGNORED)}
 
     def steps(self) -> Iterator[Step]:
         """The loop, from where the run stands."""
@@ -182,6 +213,9 @@ class _Session:
             "event": "step", "step": step.step, "epoch": step.epoch, "loss": step.loss, "norm": step.norm, "rate": step.rate,
             "units": step.units, "tokens": step.tokens, "seconds": round(step.seconds, 4),
         }  # fmt: skip
+        noise = getattr(self.bare, "noise", None)
+        if noise is not None:
+            event["noise_ratio"] = float(noise.ratio)
         self._record(event)
         ends = step.step % self.per_epoch == 0
         if ends and self.validation:
@@ -191,11 +225,14 @@ class _Session:
             self.checkpoint()
 
     def _validate(self, step: Step) -> None:
-        scores = validate(self.bare, self.built, self.task, self.validation, self.recipe)
+        scores, found = validate(self.bare, self.built, self.task, self.validation, self.recipe)
         self.progress.metrics = scores
         self._record({"event": "validation", "step": step.step, "epoch": step.epoch, "metrics": scores})
         settings, value = self.recipe.train, scores[self.recipe.train.metric]
-        if self.progress.best_value is None or value > self.progress.best_value:
+        better = self.progress.best_value is None or value > self.progress.best_value
+        if better or settings.keep == "last":
+            self.progress.temperature = self._temperature(found)
+        if better:
             self.progress.best_value, self.progress.best_epoch = value, step.epoch
             if settings.keep == "best":
                 self.best = {name: p.detach().cpu().clone() for name, p in trainable_state(self.bare).items()}
@@ -207,6 +244,14 @@ class _Session:
                     "message": f"no better {settings.metric} for {settings.patience} epochs; stopping after epoch {step.epoch + 1}",
                 }
             )
+
+    def _temperature(self, found: Sequence[Prediction]) -> float | None:
+        """The temperature that makes label probabilities fit the validation examples best; None where there are none."""
+        pairs = [(e.label, p.probabilities) for e, p in zip(self.validation, found, strict=True) if p.probabilities is not None]
+        if not pairs:
+            return None
+        gold = np.array([self.task.labels.index(str(label)) for label, _ in pairs])
+        return float(fit_temperature(np.log(np.maximum([p for _, p in pairs], 1e-30)), gold))
 
     def _record(self, event: Mapping[str, Any]) -> None:
         if self.accelerator.is_main_process:
@@ -233,19 +278,16 @@ class _Session:
                 "the trained weights are not finite", where=str(self.output), fix="lower train.learning_rate; no adapter was saved"
             )
         if self.accelerator.is_main_process:
-            _save_adapter(self.built, self.recipe, self.output)
-            run.write_json(self.output / run.FLOORS, floors.learn(self.examples).record())
+            if self.progress.temperature is not None:
+                self.built.head.temperature = self.progress.temperature
+            save_adapter(self.built, self.recipe, self.output)
+            run.write_json(self.output / run.FLOORS, {name: f.record() for name, f in self.task.learn_floors(self.examples).items()})
             run.write_json(self.output / run.MANIFEST, self._manifest(started))
             shutil.rmtree(self.output / run.CHECKPOINTS, ignore_errors=True)
         self.listen({"event": "end", "step": self.progress.step, "seconds": self.progress.seconds, "output": str(self.output)})
         return self.output
 
     def _manifest(self, started: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {name: sha for name, sha in run.hash_files(self.output / run.ADAPTER).items()}
-        files = {f"{run.ADAPTER}/{name}": sha for name, sha in kept.items()}
-        for name in (run.RECIPE, run.FLOORS):
-            files |= {k: v for k, v in run.hash_files(self.output).items() if k == name}
-        matched, base = self.built.matched, self.built.base
         return {
             **started,
             "steps": self.progress.step,
@@ -253,112 +295,56 @@ class _Session:
             "tokens": self.progress.tokens,
             "validation": self.progress.metrics,
             "kept_epoch": self.progress.best_epoch if self.best else None,
-            "parameters": {"trainable": matched.trainable, "total": matched.total, "matched_modules": list(matched.modules)},
-            "base": {"name": base.name, "id": base.id, "revision": base.revision, "licence": base.licence, "obligations": base.obligations},
-            "hardware": hardware(),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "files": files,
+            **facts(self.built, self.output),
         }
 
 
-def settle(recipe: Recipe, examples: Sequence[Example]) -> Recipe:
-    """The recipe with what it leaves to the training data decided; the run keeps this one."""
-    if recipe.data.words != "auto":
+def settle(recipe: Recipe, task: Task, examples: Sequence[Example]) -> Recipe:
+    """The recipe with what it leaves to the task and the training data decided; the run keeps this one."""
+    if recipe.train.metric == "auto":
+        recipe = recipe.model_copy(update={"train": recipe.train.model_copy(update={"metric": task.main_metric})})
+    if recipe.head.type != "token" or recipe.data.words != "auto":
         return recipe
     grain = grain_of((example.text, example.spans or ()) for example in examples)
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"words": grain})})
 
 
-def validate(model: Any, built: Built, task: Task, examples: Sequence[Example], recipe: Recipe) -> dict[str, float]:
-    """Validation scores by name, without intervals; draws nothing from the run's generators."""
-    found = predict(model, built.head, examples, batch_tokens=recipe.predict.batch_tokens, precision=recipe.predict.precision)
+def validate(
+    model: Any, built: Built, task: Task, examples: Sequence[Example], recipe: Recipe
+) -> tuple[dict[str, float], list[Prediction]]:
+    """Validation scores by name, without intervals, and the predictions; draws nothing from the run's generators."""
+    found = list(predict(model, built.head, examples, batch_tokens=recipe.predict.batch_tokens, precision=recipe.predict.precision))
     report = task.score(list(zip(examples, found, strict=True)), documents=documents_of(examples), floors={}, plan=Bootstrap(replicates=1))
-    return {name: entry["value"] for name, entry in report["metrics"].items()}
+    return {name: entry["value"] for name, entry in report["metrics"].items()}, found
 
 
-def hardware() -> dict[str, Any]:
-    """The machine in words, for a person who wants to repeat a figure."""
-    devices = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {
-        "machine": platform.machine(), "system": platform.system(), "processor": _processor(), "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(), "devices": devices,
-    }  # fmt: skip
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:  # other systems say it through the platform module
-        return platform.processor()
-    return platform.processor()
-
-
-def _preflight(recipe: Recipe, task: Task, examples: Sequence[Example], validation: Sequence[Example]) -> None:
-    """Refuse what could only waste time.
+def _refuse(recipe: Recipe, task: Task, examples: Sequence[Example], validation: Sequence[Example]) -> None:
+    """Refuse what could only waste time, before a model is built.
 
     Raises:
         DataError: where there is nothing to learn from.
         RecipeError: where the recipe needs validation examples that are not there, or a metric that does not exist.
     """
-    if not any(e.spans for e in examples):
+    for example in (*examples, *validation):
+        task.require_gold(example)  # refuses labels outside the set, with file and line
+    if not examples or (task.kind == "spans" and not any(e.spans or e.unaligned for e in examples)):
         raise DataError(
-            "no training example has a span",
-            where=examples[0].where if examples else "--data",
-            fix="check the columns and labels with 'fintune check'",
-        )
+            "no training example has a span" if examples else "no training examples",
+            where=examples[0].where if examples else "--data", fix="check the columns and labels with 'fintune check'",
+        )  # fmt: skip
     needs = "train.keep=best" if recipe.train.keep == "best" else "train.patience" if recipe.train.patience else ""
     if needs and not validation:
         raise RecipeError(
-            f"{needs} needs validation examples",
-            where="--validation",
+            f"{needs} needs validation examples", where="--validation",
             fix="give --validation, or set train.keep=last and train.patience=null",
-        )
-    for example in (*examples, *validation):
-        task.target(example)  # refuses labels outside the set, with file and line
-    if validation:
-        probe = task.score(
-            [(validation[0], task.parse(task.target(validation[0]), validation[0]))],
-            documents=[""],
-            floors={},
-            plan=Bootstrap(replicates=1),
-        )
-        if recipe.train.metric not in probe["metrics"]:
-            raise RecipeError(
-                f"unknown metric {recipe.train.metric!r}", where="train.metric", fix=did_you_mean(recipe.train.metric, probe["metrics"])
-            )
-
-
-def _save_adapter(built: Built, recipe: Recipe, output: Path) -> None:
-    """Write the adapter folder under a temporary name, flush it, and put it in place whole."""
-    writing, place = output / ".adapter.tmp", output / run.ADAPTER
-    try:
-        shutil.rmtree(writing, ignore_errors=True)
-        writing.mkdir()
-        save(built, writing, recipe)
-        for path in writing.iterdir():
-            path.chmod(0o644)
-            with path.open("rb+") as file:
-                run.sync(file)
-        run.sync_folder(writing)
-        shutil.rmtree(place, ignore_errors=True)  # of an attempt that ended before its manifest
-        writing.rename(place)
-        run.sync_folder(output)
-    except Exception as error:
-        shutil.rmtree(writing, ignore_errors=True)
-        failure = _of_the_disk(error)
-        if failure is None:
-            raise
-        raise run.disk_error(failure, place) from None
-
-
-def _of_the_disk(error: Exception) -> OSError | None:
-    """The operating system's error behind an exception; libraries in Rust tell its number in words."""
-    if isinstance(error, OSError):
-        return error
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else None
+        )  # fmt: skip
+    if validation and recipe.train.metric != "auto":
+        probe = validation[0]
+        pair = (probe, task.parse(task.target(probe), probe))
+        known = task.score([pair], documents=[""], floors={}, plan=Bootstrap(replicates=1))["metrics"]
+        if recipe.train.metric not in known:
+            raise RecipeError(f"unknown metric {recipe.train.metric!r}", where="train.metric", fix=did_you_mean(recipe.train.metric, known))
 
 
 def _mixed(recipe: Recipe) -> str:

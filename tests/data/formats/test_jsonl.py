@@ -27,14 +27,16 @@ def examples(draw):
         spans.append(Span(start, end, draw(st.sampled_from(TYPES)), text[start:end], alignment))
     question = draw(optional)
     start = draw(st.integers(0, len(text) - 1))
-    answer = Answer(start, text[start:]) if question and text[start:].strip() and draw(st.booleans()) else None
+    answers = st.none() | st.builds(Answer, st.none(), any_text)
+    answers |= st.just(Answer(start, text[start:])) if text[start:].strip() else st.nothing()
     return Example(
         id=draw(any_text),
         text=text,
         spans=tuple(spans) if draw(st.booleans()) else None,
         label=draw(optional),
         question=question,
-        answer=answer,
+        answer=draw(answers) if question else None,
+        reasoning=draw(optional),
         meta=Meta(draw(optional), draw(st.none() | st.datetimes().map(lambda t: t.isoformat())), draw(optional), draw(optional)),
         unaligned=tuple(draw(st.lists(st.tuples(any_text, any_text), max_size=2))),
     )
@@ -49,7 +51,8 @@ def read_back(content, **options):
 def exact(example):
     """Everything but the place, with the fields that equality leaves out."""
     spans = example.spans if example.spans is None else [(*vars_of(span),) for span in example.spans]
-    return (example.id, example.text, spans, example.label, example.question, example.answer, example.meta, example.unaligned)
+    gold = (spans, example.label, example.question, example.answer, example.reasoning)
+    return (example.id, example.text, *gold, example.meta, example.unaligned)
 
 
 def vars_of(span):
@@ -68,7 +71,7 @@ def test_what_dump_writes_read_gives_back(drawn):
 @given(examples())
 def test_dump_writes_only_keys_of_the_contract(example):
     record = json.loads(dump(example))
-    assert set(record) <= {"id", "text", "spans", "label", "question", "answer", "meta", "unaligned"}
+    assert set(record) <= {"id", "text", "spans", "label", "question", "answer", "reasoning", "meta", "unaligned"}
     assert ("answer" in record) == ("question" in record) == (example.question is not None)
 
 
@@ -92,8 +95,19 @@ def test_overlaps_and_repeated_ids_are_left_to_check():
 
 
 def test_a_question_may_lack_its_answer_only_in_texts_to_predict():
-    rows = read_back('{"text": "a", "question": "b", "label": "c", "spans": []}', gold="none")
-    assert [exact(row) for row in rows] == [("rows:1", "a", None, None, "b", None, Meta(), ())]
+    rows = read_back('{"text": "a", "question": "b", "label": "c", "reasoning": "d", "spans": []}', gold="none")
+    assert [exact(row) for row in rows] == [("rows:1", "a", None, None, "b", None, None, Meta(), ())]
+
+
+def test_an_answer_without_a_start_is_computed():
+    line = '{"text": "a", "question": "b", "answer": %s}\n'
+    rows = read_back(line % '{"text": "7%"}' + line % '{"start": null, "text": "c"}')
+    assert [row.answer for row in rows] == [Answer(None, "7%"), Answer(None, "c")]
+
+
+def test_reasoning_changes_the_fingerprint_where_there_is_some():
+    plain, reasoned, otherwise = (Example("1", "a", question="b", answer=Answer(None, "c"), reasoning=r) for r in (None, "d", "e"))
+    assert len({fingerprint([one]) for one in (plain, reasoned, otherwise)}) == 3
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])

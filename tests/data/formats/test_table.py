@@ -12,7 +12,7 @@ from fintune.data.formats.delimited import sniff
 from fintune.data.formats.lines import text_lines
 from fintune.data.formats.table import read
 from fintune.errors import DataError
-from fintune.records import Example
+from fintune.records import Answer, Example
 from fintune.text.align import align
 
 # csv.writer cannot write a bare carriage return that csv.reader gives back unchanged.
@@ -126,3 +126,36 @@ def test_a_long_cell_over_many_lines_is_linear():
     content = 'text,label\n"' + "word\n" * 200_000 + '",up\n'
     (row,) = rows_of(content)
     assert len(row.text) == 1_000_000
+
+
+def test_questions_with_answers_and_reasoning():
+    content = 'id,text,question,answer,reasoning\n1,"Sales rose\n3%",By how much?,3%,\n2,b,c,d,"first\nthen"\n'
+    assert rows_of(content, gold="answer") == rows_of(content) == rows_of(content.replace("answer", "Response"))
+    first, second = rows_of(content, gold="answer")
+    assert (first.text, first.question, first.answer, first.reasoning) == ("Sales rose\n3%", "By how much?", Answer(None, "3%"), None)
+    assert (second.where, second.reasoning) == ("rows.csv:4", "first\nthen")
+    assert [(row.question, row.answer, row.reasoning) for row in rows_of(content, gold="none")] == [
+        ("By how much?", None, None), ("c", None, None),
+    ]  # fmt: skip
+
+
+HOLDING = ["Context: {text} Question: {question} Answer:", "Do. Context:\n{text}\nQuestion: {question}", "{text}\nQuestion:{question}"]
+
+
+@pytest.mark.parametrize("written", HOLDING)
+def test_a_question_may_hold_its_text(written):
+    """As the rows of reasoning corpora do, whose columns are known by name."""
+    cell = written.format(text="A Question: of 3% Context: none.", question="How much?")
+    content = f'Open-ended Verifiable Question,Ground-True Answer,Complex_CoT,Response\n"{cell}",3%,steps,It is 3%.\n'
+    (row,) = rows_of(content, gold="answer")
+    assert (row.question, row.answer, row.reasoning) == ("How much?", Answer(None, "3%"), "steps")
+    assert row.text == ("none." if written.startswith("{text}") else "A Question: of 3% Context: none.")
+    (other,) = rows_of(content, gold="answer", answer_column="Response", reasoning_column="Ground-True Answer")
+    assert (other.answer, other.reasoning) == (Answer(None, "It is 3%."), "3%")
+
+
+def test_a_question_of_a_table_about_something_else_does_not_matter():
+    (row,) = rows_of("text,question,label\na,,up\n", gold="none")
+    assert row.question is None
+    (row,) = rows_of("text,question,label\na,,up\n", gold="label")
+    assert (row.label, row.question) == ("up", None)

@@ -16,6 +16,7 @@ FORMATS = {
     "csv": "fintune.data.formats.table:read",
     "parquet": "fintune.data.formats.parquet:read",
     "conll": "fintune.data.formats.conll:read",
+    "finqa": "fintune.data.formats.finqa:read",
     "hub": "fintune.data.formats.hub:read",
     "text": "fintune.data.formats.plain:read",
 }

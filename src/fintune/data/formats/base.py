@@ -78,6 +78,13 @@ class ReadOptions:
         default=None, metadata=_option("--annotation-column", "column of the dictionary of lists of strings")
     )
     label_column: str | None = field(default=None, metadata=_option("--label-column", "column of the label"))
+    question_column: str | None = field(
+        default=None, metadata=_option("--question-column", "column of the question; it may hold the text too")
+    )
+    answer_column: str | None = field(default=None, metadata=_option("--answer-column", "column of the answer to the question"))
+    reasoning_column: str | None = field(
+        default=None, metadata=_option("--reasoning-column", "column of the worked solution that leads to the answer")
+    )
     token_column: str | None = field(
         default=None, metadata=_option("--token-column", "column of the token: counted from 0 in CoNLL files, a name elsewhere")
     )

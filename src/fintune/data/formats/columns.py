@@ -17,21 +17,34 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "headline", "content", "news", "title", "tweet"),
     "annotation": ("ground_truth", "annotation", "annotations", "entities", "spans", "gold"),
     "label": ("label", "sentiment", "category", "class", "topic"),
+    "question": ("question", "open-ended verifiable question"),
+    "answer": ("answer", "ground-true answer", "final_response", "response"),
+    "reasoning": ("reasoning", "complex_cot", "reasoning_process"),
     "token": ("tokens", "words"),
     "tag": ("ner_tags", "tags", "labels"),
     "id": ("id", "uid", "guid"),
     **{key: (key,) for key in META_KEYS},
 }
-_WHAT = {"text": "the text", "annotation": "the annotation", "label": "the label", "token": "the tokens", "tag": "the tags"}
+_WHAT = {
+    "text": "the text", "annotation": "the annotation", "label": "the label", "token": "the tokens", "tag": "the tags",
+    "question": "the question", "answer": "the answer", "reasoning": "the reasoning",
+}  # fmt: skip
+_QUESTIONS = ("answer", "any", "none")  # golds that a question goes with
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """The column names of one table, None for what it does not hold. Either `text` or `token` is there."""
+    """The column names of one table, None for what it does not hold.
+
+    One of `text`, `token` and `question` is there; without the others, the question holds the text as well.
+    """
 
     text: str | None
     annotation: str | None
     label: str | None
+    question: str | None
+    answer: str | None
+    reasoning: str | None
     token: str | None
     tag: str | None
     id: str | None
@@ -40,8 +53,8 @@ class Columns:
     @property
     def used(self) -> list[str]:
         """The columns to read, each once."""
-        named = (self.text, self.annotation, self.label, self.token, self.tag, self.id, *self.meta.values())
-        return list(dict.fromkeys(name for name in named if name is not None))
+        named = (self.text, self.annotation, self.label, self.token, self.tag, self.question, self.answer, self.reasoning, self.id)
+        return list(dict.fromkeys(name for name in (*named, *self.meta.values()) if name is not None))
 
 
 def known_names(options: ReadOptions) -> list[str]:
@@ -60,25 +73,28 @@ def choose(names: Sequence[str], options: ReadOptions, *, where: str) -> Columns
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"column {twice!r} stands twice", where=where, fix="give every column a name of its own")
     found = {role: _find(role, names, options, where) for role in USUAL}
-    if found["text"] is None and found["token"] is None:
-        raise _no_column("text", names, where)
     gold = options.gold
-    if gold == "answer":
-        raise DataError("a table holds no answers with offsets", where=where, why=f"columns found: {listed(list(names))}",
-                        fix="write the questions as JSONL, see --format jsonl")  # fmt: skip
+    if found["text"] is None and found["token"] is None and (found["question"] is None or gold not in _QUESTIONS):
+        raise _no_column("text", names, where)
     tagged = found["token"] is not None and found["tag"] is not None
     has_spans = found["annotation"] is not None or tagged
     if gold == "spans" and not has_spans:
         raise _no_column("annotation" if found["token"] is None else "tag", names, where)
     if gold == "label" and found["label"] is None:
         raise _no_column("label", names, where)
-    if gold == "any" and not has_spans and found["label"] is None:
+    answered = found["question"] is not None and found["answer"] is not None
+    if gold == "answer" and not answered:
+        raise _no_column("question" if found["question"] is None else "answer", names, where)
+    if gold == "any" and not has_spans and not answered and found["label"] is None:
         raise _no_column("annotation", names, where)
     by_tags = tagged and gold in ("spans", "any") and (found["annotation"] is None or found["text"] is None)
     return Columns(
         text=None if by_tags else found["text"],
         annotation=found["annotation"] if gold in ("spans", "any") and not by_tags else None,
         label=found["label"] if gold in ("label", "any") else None,
+        question=found["question"] if gold == "none" or (answered and gold in _QUESTIONS) else None,
+        answer=found["answer"] if answered and gold in ("answer", "any") else None,
+        reasoning=found["reasoning"] if gold != "none" else None,
         token=found["token"] if by_tags or found["text"] is None else None,
         tag=found["tag"] if by_tags else None,
         id=found["id"],
@@ -94,6 +110,12 @@ def _given(role: str, options: ReadOptions) -> str | None:
             return options.annotation_column
         case "label":
             return options.label_column
+        case "question":
+            return options.question_column
+        case "answer":
+            return options.answer_column
+        case "reasoning":
+            return options.reasoning_column
         case "token":
             return options.token_column
         case "tag":

@@ -54,7 +54,7 @@ def _of_text(lines: Sequence[str], source: Source, options: ReadOptions) -> str:
     if _has_tags(filled, options):
         return "conll"
     if first.lstrip().startswith(("{", "[")) and _BY_ENDING.get(ending, "jsonl") in ("jsonl", "text"):
-        return "jsonl"
+        return "finqa" if _has_programs(filled) else "jsonl"
     plain = texts_only and (ending == ".txt" or source.data is not None)
     if not plain and _has_header(first, ending, options):
         return "csv"
@@ -64,6 +64,13 @@ def _of_text(lines: Sequence[str], source: Source, options: ReadOptions) -> str:
     raise DataError("the format is not recognised", where=f"{source.name}:1",
                     why="neither JSON objects, a CSV header with known columns, nor tokens with tags",
                     fix="give --format jsonl, csv, parquet or conll, and --text-column for a CSV with other names")  # fmt: skip
+
+
+def _has_programs(filled: Sequence[str]) -> bool:
+    """Whether it is an array with the keys of FinQA, or an object a line with those of ConvFinQA."""
+    if filled[0].lstrip().startswith("["):
+        return any('"pre_text"' in line for line in filled)
+    return '"questions"' in filled[0] and '"programs"' in filled[0]
 
 
 def _ending(source: Source) -> str:

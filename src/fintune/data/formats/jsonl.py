@@ -17,9 +17,9 @@ from fintune.data.formats.lines import text_lines
 from fintune.data.formats.offsets import checked_answer, checked_spans, known_keys
 from fintune.data.formats.strict_json import parse_line
 from fintune.errors import DataError
-from fintune.records import Example
+from fintune.records import Answer, Example
 
-KEYS = ("id", "text", "spans", "label", "question", "answer", "meta", "unaligned")
+KEYS = ("id", "text", "spans", "label", "question", "answer", "reasoning", "meta", "unaligned")
 
 
 def read(source: Path | Source, options: ReadOptions) -> Iterator[Row]:
@@ -68,13 +68,14 @@ def example_of(record: object, *, where: str, fallback_id: str, options: ReadOpt
         text=text,
         spans=checked_spans(record["spans"], text, where=where) if "spans" in record else None,
         label=_label(record["label"], where) if "label" in record else None,
+        reasoning=checked_text(record["reasoning"], key="reasoning", where=where) if record.get("reasoning") is not None else None,
         meta=_meta(record.get("meta", {}), where),
         unaligned=_unaligned(record.get("unaligned", []), where),
         where=where,
     )
     example = _with_question(example, record, options)
     if options.gold == "none":
-        return replace(example, spans=None, label=None, answer=None, unaligned=())
+        return replace(example, spans=None, label=None, answer=None, reasoning=None, unaligned=())
     return example
 
 
@@ -93,7 +94,9 @@ def dump(example: Example) -> str:
     if example.label is not None:
         record["label"] = example.label
     if example.question is not None:
-        record["answer"] = None if example.answer is None else {"start": example.answer.start, "text": example.answer.text}
+        record["answer"] = None if example.answer is None else _answer_record(example.answer)
+    if example.reasoning is not None:
+        record["reasoning"] = example.reasoning
     if example.unaligned:
         record["unaligned"] = [{"label": label, "text": surface} for label, surface in example.unaligned]
     meta = {key: getattr(example.meta, key) for key in ("document", "published", "source", "group")}
@@ -103,6 +106,10 @@ def dump(example: Example) -> str:
     for separator in "\x85\u2028\u2029":  # other programs take these for line ends
         line = line.replace(separator, f"\\u{ord(separator):04x}")
     return line
+
+
+def _answer_record(answer: Answer) -> dict[str, Any]:
+    return {"text": answer.text} if answer.start is None else {"start": answer.start, "text": answer.text}
 
 
 def _label(value: object, where: str) -> str:

@@ -1,5 +1,7 @@
 """Spans and answers given with character offsets: every offset is checked against the text it counts in.
 
+An answer without `start` is computed from the text or freely worded, and need not stand in it.
+
 Offsets count Unicode code points from zero and `end` is exclusive. Where a surface comes with them, it tells how a wrong
 offset was counted (in UTF-16 units, in bytes, with an inclusive end), and the remedy says so.
 """
@@ -40,7 +42,7 @@ def checked_spans(value: object, text: str, *, where: str) -> tuple[Span, ...]:
 
 
 def checked_answer(value: object, text: str, *, where: str) -> Answer | None:
-    """An answer that stands in the text, or None where the text has no answer.
+    """An answer, or None where the text has none; with `start` it stands there in the text, without it is computed or free.
 
     Raises:
         DataError: anything else.
@@ -48,11 +50,17 @@ def checked_answer(value: object, text: str, *, where: str) -> Answer | None:
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise DataError(f"'answer' is {shown(value)}, not an object", where=where, fix='write it like {"start": 17, "text": "12%"} or null')
+        raise DataError(
+            f"'answer' is {shown(value)}, not an object",
+            where=where,
+            fix='write it like {"start": 17, "text": "12%"}, {"text": "12%"} or null',
+        )
     known_keys(value, _ANSWER_KEYS, what="key of 'answer'", where=where)
     surface = value.get("text")
     if not isinstance(surface, str) or not surface.strip():
         raise DataError(f"the text of 'answer' is {shown(surface)}", where=where, fix="give its words, or null for no answer")
+    if value.get("start") is None:
+        return Answer(None, surface)
     start = _offset(value, "start", text, "'answer'", where)
     if text[start : start + len(surface)] != surface:
         _refuse_surface(surface, text, start, start + len(surface), "'answer'", where)

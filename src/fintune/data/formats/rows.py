@@ -1,7 +1,8 @@
-"""A row of a table, whatever file it came from, to an example: text with annotated lists, a label, or tokens with tags."""
+"""A row of a table, whatever file it came from, to an example: text with annotated lists, a label or a question, or tagged tokens."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -10,10 +11,11 @@ from fintune.data.formats.columns import Columns
 from fintune.data.formats.offsets import checked_spans
 from fintune.data.formats.tagged import joined
 from fintune.errors import DataError
-from fintune.records import Example, Span
+from fintune.records import Answer, Example, Span
 from fintune.text.align import align
 from fintune.text.bio import TagError
 from fintune.text.literals import LiteralError, parse_lists
+from fintune.text.numbers import plain
 
 Gold = tuple[tuple[Span, ...], tuple[tuple[str, str], ...]]
 
@@ -36,10 +38,13 @@ def example_of(row: Mapping[str, object], layout: Layout, *, where: str, fallbac
     columns = layout.columns
     spans: tuple[Span, ...] | None = None
     unaligned: tuple[tuple[str, str], ...] = ()
-    if columns.text is None:
+    question = None if columns.question is None else _question(row[columns.question], columns.question, layout.options, where)
+    if columns.text is not None:
+        text = checked_text(row[columns.text], key=columns.text, where=where)
+    elif columns.token is not None:
         text, spans = _tagged(row, layout, where)
     else:
-        text = checked_text(row[columns.text], key=columns.text, where=where)
+        text, question = _parted(question, columns.question or "", where)
     if columns.annotation is not None:
         spans, unaligned = _annotated(row[columns.annotation], text, columns.annotation, layout.options, where)
     return Example(
@@ -47,6 +52,9 @@ def example_of(row: Mapping[str, object], layout: Layout, *, where: str, fallbac
         text=text,
         spans=spans,
         label=None if columns.label is None else _label(row[columns.label], columns.label, layout, where),
+        question=question,
+        answer=None if columns.answer is None else _answer(row[columns.answer], columns.answer, where),
+        reasoning=None if columns.reasoning is None else _reasoning(row[columns.reasoning], columns.reasoning, where),
         meta=checked_meta({key: None if row[name] == "" else row[name] for key, name in columns.meta.items()}, where=where),
         unaligned=unaligned,
         where=where,
@@ -103,6 +111,41 @@ def _label(cell: object, column: str, layout: Layout, where: str) -> str:
         return cell
     why = "a label is a string or a class number" if names is None else f"class numbers go from 0 to {len(names) - 1}"
     raise DataError(f"{column!r} is {shown(cell)}", where=where, why=why, fix="give the row one label or delete it")
+
+
+def _question(cell: object, column: str, options: ReadOptions, where: str) -> str | None:
+    """The question; in texts to predict on a column of that name may be about something else, and be empty."""
+    if options.gold == "none" and (cell is None or (isinstance(cell, str) and not cell.strip())):
+        return None
+    return checked_text(cell, key=column, where=where)
+
+
+def _parted(cell: str | None, column: str, where: str) -> tuple[str, str]:
+    """Text and question out of one cell, as instruction data write it: `... Context: TEXT ... Question: QUESTION ... Answer:`.
+
+    Raises:
+        DataError: the cell does not say where the question begins.
+    """
+    before, _, after = (cell or "").rpartition("Question:")
+    instruction, _, rest = before.partition("Context:")
+    text, question = (rest or instruction).strip(), after.strip().removesuffix("Answer:").strip()
+    if not text or not question:
+        raise DataError(f"{column!r} is {shown(cell)}", where=where, why="without a column of text it is read as 'TEXT Question: QUESTION'",
+                        fix="write it so, or name the column of the text with --text-column")  # fmt: skip
+    return text, question
+
+
+def _answer(cell: object, column: str, where: str) -> Answer | None:
+    """The answer, without a place in the text; None, which only tables with types have, says that there is none."""
+    if cell is None:
+        return None
+    if isinstance(cell, int | float) and not isinstance(cell, bool) and math.isfinite(cell):
+        return Answer(None, plain(cell))
+    return Answer(None, checked_text(cell, key=column, where=where))
+
+
+def _reasoning(cell: object, column: str, where: str) -> str | None:
+    return None if cell is None or cell == "" else checked_text(cell, key=column, where=where)
 
 
 def _tagged(row: Mapping[str, object], layout: Layout, where: str) -> tuple[str, tuple[Span, ...] | None]:

@@ -1,0 +1,188 @@
+"""What a model may write: a valid target whose strings all stand in the text, between word boundaries; or a label of the set.
+
+Grammars are llguidance's (`pip install 'fintune[gen]'`), made for each text in about two milliseconds. A text that runs out of budget
+is completed: its unfinished string is dropped, the list closed, the labels left over are empty. Refused are vocabularies that
+cannot write the target's own marks, and texts whose grammar is too large. `tests/laws/test_grounded.py` exercises it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fintune.errors import RecipeError, ResourceError
+from fintune.heads.generative.targets import STYLES, Target
+from fintune.heads.generative.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from llguidance import LLMatcher
+
+# Work that llguidance may put into one grammar and into one token: far beyond any text that a model has context for.
+_FUEL, _ITEMS = 1 << 30, 1 << 24
+
+
+class Constraint(Protocol):
+    """What may be written, for one text and once; it moves on with every token taken."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the text is finished and nothing but a stop token may follow."""
+        ...
+
+    def allowed(self) -> NDArray[np.int32]:
+        """Tokens that may come next, stop tokens included: 32 a word, the lowest bit first."""
+        ...
+
+    def forced(self) -> list[int]:
+        """Tokens that must come next, as far as they are known; not yet taken."""
+        ...
+
+    def take(self, tokens: Sequence[int]) -> None:
+        """Moves on by tokens that were allowed or forced."""
+        ...
+
+    def close(self, ids: Sequence[int]) -> str:
+        """The text of `ids`, which are all tokens taken; completed where it is not complete."""
+        ...
+
+
+class Grammars:
+    """Constraints for one vocabulary.
+
+    Args:
+        tokenizer: a fast tokenizer of transformers.
+        stop: ids that end a text.
+        lead: blanks that the model writes before a target, as its template has it.
+        spell: how a text is given to a vocabulary that lacks some of its characters, character by character.
+        unspell: the way back, for what the model wrote.
+
+    Raises:
+        RecipeError: without llguidance.
+    """
+
+    def __init__(
+        self, tokenizer: Any, stop: frozenset[int], *, lead: str = "",
+        spell: Callable[[str], str] = str, unspell: Callable[[str], str] = str,
+    ) -> None:  # fmt: skip
+        self._vocabulary, self._stop, self._lead = Vocabulary(tokenizer, stop), stop, lead
+        self._spell, self._unspell = spell, unspell
+
+    def spans(self, text: str, labels: Sequence[str], target: Target) -> Constraint:
+        """Exactly the targets of `tasks.spans` in one format, with strings from `text` that begin and end at word boundaries.
+
+        Raises:
+            RecipeError: where the vocabulary cannot write a mark or label of the format.
+            ResourceError: where the text is too long for a grammar.
+        """
+        from llguidance import LLMatcher, LLParserLimits
+
+        style = STYLES[target]
+        if lacking := sorted({c for c in self._spell(style.marks(labels)) if not self._vocabulary.writes(c)}):
+            raise RecipeError(
+                f"the vocabulary cannot write {' '.join(lacking)}", where="predict.decoding", why="every target has it",
+                fix="set prompt.target to another format, or choose another base",
+            )  # fmt: skip
+        limits = LLParserLimits(
+            initial_lexer_fuel=_FUEL, step_lexer_fuel=_FUEL, step_max_items=_ITEMS, max_lexer_states=_ITEMS, max_grammar_size=_ITEMS
+        )
+        opening = f"{json.dumps(self._vocabulary.opening)}? {json.dumps(self._lead)}"
+        grammar = f"start: {opening} {style.grammar(text, labels, writes=self._vocabulary.writes, spell=self._spell)}"
+        matcher = LLMatcher(self._vocabulary.tokens, grammar, log_level=0, limits=limits)
+
+        def close(ids: Sequence[int], complete: bool) -> str:
+            written = self._unspell(self._vocabulary.text(ids)).lstrip()
+            return written if complete else style.completed(written, labels)
+
+        return _Grammar(matcher, close)
+
+    def labels(self, labels: Sequence[str]) -> Constraint:
+        """Exactly one of the names, in the tokens that the vocabulary writes it in."""
+        return Listed([self._vocabulary.ids(self._lead + label) for label in labels], labels, self._stop)
+
+
+class _Grammar:
+    """A constraint that llguidance keeps."""
+
+    def __init__(self, matcher: LLMatcher, close: Callable[[Sequence[int], bool], str]) -> None:
+        self._matcher, self._close = matcher, close
+        self._require_sound()
+
+    @property
+    def complete(self) -> bool:
+        """See `Constraint`, as for all that follows."""
+        return self._matcher.is_stopped()
+
+    def allowed(self) -> NDArray[np.int32]:
+        """Stop tokens among them only where the text is a whole target."""
+        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.int32)
+        self._require_sound()
+        return bits
+
+    def forced(self) -> list[int]:
+        """Tokens as the vocabulary would write what is forced; short of a last one that could yet grow."""
+        return self._matcher.compute_ff_tokens()
+
+    def take(self, tokens: Sequence[int]) -> None:
+        """Moves on."""
+        self._matcher.consume_tokens(list(tokens))
+        self._require_sound()
+
+    def close(self, ids: Sequence[int]) -> str:
+        """A target."""
+        return self._close(ids, self.complete)
+
+    def _require_sound(self) -> None:
+        if self._matcher.is_error():
+            raise ResourceError(
+                "no grammar could be made for a text", where="predict.decoding", why=self._matcher.get_error().partition("\n")[0],
+                fix="shorten the text, or set predict.decoding=free",
+            )  # fmt: skip
+
+
+class Listed:
+    """A constraint to one of several token sequences; `names` are their texts.
+
+    A name that others continue needs a stop token to be complete. Where the budget ends early, the first name that goes on from
+    what was written is taken.
+    """
+
+    def __init__(self, sequences: Sequence[Sequence[int]], names: Sequence[str], stop: frozenset[int]) -> None:
+        self._open = [(list(ids), name) for ids, name in zip(sequences, names, strict=True)]
+        self._stop, self._at = stop, 0
+        self._bits = np.zeros(max(map(max, [*sequences, stop])) // 32 + 1, dtype=np.uint32)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no name goes on."""
+        return all(len(ids) == self._at for ids, _ in self._open)
+
+    def allowed(self) -> NDArray[np.int32]:
+        """The bits are overwritten by the next call."""
+        self._bits[:] = 0
+        following = {ids[self._at] for ids, _ in self._open if len(ids) > self._at}
+        ended = any(len(ids) == self._at for ids, _ in self._open)
+        for token in following | self._stop if ended else following:
+            self._bits[token // 32] |= np.uint32(1 << token % 32)
+        return self._bits.view(np.int32)
+
+    def forced(self) -> list[int]:
+        """What all names go on with."""
+        ends = [ids[self._at :] for ids, _ in self._open]
+        first, last = min(ends), max(ends)  # of sorted sequences these two differ earliest
+        limit = min(len(first), len(last))
+        return first[: next((at for at in range(limit) if first[at] != last[at]), limit)]
+
+    def take(self, tokens: Sequence[int]) -> None:
+        """Moves on."""
+        for token in tokens:
+            self._open = [(ids, name) for ids, name in self._open if ids[self._at : self._at + 1] == [token]]
+            self._at += 1
+
+    def close(self, ids: Sequence[int]) -> str:
+        """A name."""
+        del ids
+        return min(self._open, key=lambda pair: len(pair[0]) > self._at)[1]

@@ -1,0 +1,306 @@
+"""The generative head: the model writes the task's target text, and what it wrote is read back by the task.
+
+Training packs the conversations of a step into one row without padding and supervises the target alone. Prediction writes under
+a grammar that admits nothing but valid targets, or weighs the labels of a set against each other. Sequence-to-sequence models
+have `fintune.heads.generative.seq2seq`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
+
+from fintune.data.demonstrations import Demonstrations
+from fintune.errors import ArtifactError, RecipeError, UsageError
+from fintune.heads import calibrated
+from fintune.heads.base import Assembled
+from fintune.heads.calibrated import temperature_in
+from fintune.heads.generative import attention, packs
+from fintune.heads.generative.chat import Chat
+from fintune.heads.generative.choices import choose
+from fintune.heads.generative.confidence import confidences
+from fintune.heads.generative.constrain import Constraint, Grammars
+from fintune.heads.generative.conversation import Conversation
+from fintune.heads.generative.generate import Written, generate
+from fintune.heads.noise import Noise, exact
+from fintune.metrics.calibration import apply_temperature
+from fintune.models import load
+from fintune.models.adapter import attach
+from fintune.models.catalog import Base
+from fintune.recipe import Prompt, Recipe
+from fintune.records import Example, Prediction
+from fintune.tasks.base import Purpose, Task, load_task
+
+DEMONSTRATIONS = "demonstrations.jsonl"
+"""File of the adapter folder with the examples that prompts show."""
+
+ANSWER_TOKENS, REASONING_TOKENS = 64, 1024
+"""Most tokens of a free answer, without and with its reasoning, where the recipe gives no number."""
+
+
+class Writer(nn.Module):
+    """A causal language model under its adapter, read through packs; `forward` gives the logits of supervised rows alone."""
+
+    def __init__(self, adapted: nn.Module, noise: Noise | None) -> None:
+        super().__init__()
+        self.adapted = adapted
+        self.noise = noise
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Logits `(rows, vocabulary)` of a pack's supervised rows."""
+        return packs.forward(self.adapted, batch, noise=self.noise if self.training else None)
+
+
+class GenerativeHead:
+    """Encoding, loss and decoding of written targets for one task, chat and recipe."""
+
+    group = 1  # packs have no padding, so nothing is sorted by length
+    auto, pipeline, outputs_note = "AutoModelForCausalLM", "text-generation", ""
+    stock_note = "Prompts are rendered as `head.json` says; `fintune.load(run)` renders them, constrains and reads what is written."
+
+    def __init__(
+        self, task: Task, chat: Chat, *, prompt: Prompt, max_tokens: int, too_long: str, sharing: str, pack_tokens: int, decoding: str,
+        max_new_tokens: int | None, positions: int | None, demonstrations: Demonstrations | None = None, temperature: float = 1.0,
+    ) -> None:  # fmt: skip
+        self.task, self.chat, self.labels, self.prompt = task, chat, task.labels, prompt
+        self.max_tokens, self.too_long = max_tokens, too_long
+        self.sharing, self.pack_tokens, self.reasons = sharing, pack_tokens, chat.thinking == "reason"
+        self.decoding = {"label": "choices", "spans": "constrained", "answer": "free"}[task.kind] if decoding == "auto" else decoding
+        self.max_new_tokens, self.demonstrations, self.temperature = max_new_tokens, demonstrations, temperature
+        self.positions = math.inf if positions is None else positions
+        self.left_out: list[str] = []
+        self._require_decoding()
+
+    @property
+    def tokenizer(self) -> Any:
+        """Of the base model."""
+        return self.chat.tokenizer
+
+    def describe(self) -> dict[str, Any]:
+        """Template, tokenizer and thinking switch, with the task's prompt: the contract between training and prediction."""
+        return {"head": "generative", "chat": self.chat.describe(), "task": self.task.describe(), "reasons": self.reasons}
+
+    @cached_property
+    def contract(self) -> str:
+        """Hash of `describe`, which every prediction carries."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+
+    def keep(self) -> Mapping[str, str]:
+        """The fitted temperature and the demonstrations, where there are any."""
+        shown = {} if self.demonstrations is None else {DEMONSTRATIONS: self.demonstrations.dump()}
+        return {**calibrated.files(self.temperature), **shown}
+
+    def encode(self, examples: Sequence[Example], purpose: Purpose) -> list[Conversation]:
+        """Conversations of the examples, in order; with their targets for training.
+
+        Raises:
+            RecipeError: where conversations for training are longer than `max_tokens` and not to be left out.
+        """
+        if purpose == "train" and self.demonstrations is None and self.prompt.demonstrations:
+            self.demonstrations = Demonstrations(examples, count=self.prompt.demonstrations, choose=self.prompt.choose)
+        made = [self._conversation(i, example, purpose) for i, example in enumerate(examples)]
+        if purpose == "predict":
+            return made
+        long = [c.source.id for c in made if c.length > self.max_tokens]
+        if long and self.too_long == "refuse":
+            longest = max(c.length for c in made)
+            raise RecipeError(
+                f"{len(long)} conversations are longer than {self.max_tokens} tokens, up to {longest}: {', '.join(long[:8])}",
+                where="data.max_tokens", why="cutting them would take away targets", fix=f"set data.max_tokens={longest} or data.too_long=drop",
+            )  # fmt: skip
+        self.left_out = long
+        return [c for c in made if c.length <= self.max_tokens]
+
+    def _conversation(self, index: int, example: Example, purpose: Purpose) -> Conversation:
+        shown = self.demonstrations.of(example) if self.demonstrations is not None else ()
+        messages = self.task.messages(example, purpose=purpose, demonstrations=shown)
+        prompt = self.chat.prompt(messages)
+        if purpose == "predict":
+            return Conversation(index, example, prompt)
+        reasoning = example.reasoning if self.reasons else None
+        return Conversation(index, example, prompt, self.chat.conversation(messages, self.task.target(example), reasoning))
+
+    def cut(self, items: Sequence[Conversation]) -> list[list[Conversation]]:
+        """Packs of at most `pack_tokens` tokens."""
+        return packs.split(items, sharing=self.sharing, pack_tokens=self.pack_tokens)
+
+    def collate(self, items: Sequence[Conversation]) -> dict[str, Tensor]:
+        """One pack."""
+        return packs.pack(items, sharing=self.sharing)
+
+    def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Summed cross-entropy over supervised tokens, and their number."""
+        return packs.summed(model(batch), batch["labels"])
+
+    def scores(self, model: Any, items: Sequence[Conversation]) -> list[Any]:
+        """Log-probabilities of the labels, or what was written, for each conversation; None where it is too long for the base."""
+        fitting = [item for item in items if self._room(item) > 0]
+        prompts = [item.prompt.ids for item in fitting]
+        found: list[Any] = []
+        if prompts and self.decoding == "choices":
+            found = list(choose(model.adapted, prompts, self._choices, padding=self.chat.padding).float().cpu().numpy())
+        elif prompts:
+            found = generate(
+                model.adapted, prompts, stop=self.chat.stop, budgets=[min(self._budget(item), self._room(item)) for item in fitting],
+                constraints=[self._constraint(item.source) for item in fitting], padding=self.chat.padding,
+            )  # fmt: skip
+        scores = iter(found)
+        return [next(scores) if self._room(item) > 0 else None for item in items]
+
+    def _room(self, item: Conversation) -> int:
+        """Positions that are left for what is written, after the longest label for choices."""
+        needed = max(map(len, self._choices)) if self.decoding == "choices" else 0
+        return int(min(self.positions, 1 << 30)) - len(item.prompt.ids) - needed
+
+    def decode(self, model: Any, examples: Sequence[Example], items: Sequence[Conversation], scores: Sequence[Any]) -> list[Prediction]:
+        """Predictions: the likeliest label with its calibrated probability, or what the task reads from the text."""
+        del model
+        read = self._chosen if self.decoding == "choices" else self._read
+        found = (self._unread(item) if score is None else read(item, score) for item, score in zip(items, scores, strict=True))
+        return [replace(prediction, prompt_hash=self.contract) for prediction in found]
+
+    def _unread(self, item: Conversation) -> Prediction:
+        why = f"a prompt of {len(item.prompt.ids)} tokens leaves no room among the {self.positions} of the base model"
+        return replace(self.task.parse("", item.source), status="malformed", reason=why)
+
+    def _chosen(self, item: Conversation, row: Any) -> Prediction:
+        probabilities = apply_temperature(row[None], self.temperature)[0]
+        best = int(probabilities.argmax())
+        return Prediction(
+            item.source.id, item.source.text, label=self.labels[best], raw=self.labels[best], confidence=float(probabilities[best]),
+            probabilities=tuple(map(float, probabilities)),
+        )  # fmt: skip
+
+    def _read(self, item: Conversation, written: Written) -> Prediction:
+        raw = written.text if written.text is not None else self.chat.decode(written.ids)
+        found = self.task.parse(raw, item.source)
+        if not written.finished and found.status == "ok":
+            found = replace(found, status="repaired", reason="closed at the token limit")
+        sure = math.exp(sum(written.logprobs)) if written.logprobs else None
+        if found.spans:
+            weights = confidences(self.tokenizer, written, found.spans)
+            found = replace(found, spans=tuple(replace(s, confidence=w) for s, w in zip(found.spans, weights, strict=True)))
+        return replace(found, confidence=sure)
+
+    def _constraint(self, example: Example) -> Constraint | None:
+        if self.decoding == "free":
+            return None
+        if self.task.kind == "label":
+            return self._grammars.labels(self.labels)
+        return self._grammars.spans(example.text, self.labels, self.prompt.target)
+
+    def _budget(self, item: Conversation) -> int:
+        """New tokens that one text may need: its own length for the surfaces, with as much again for quotes, beside the labels."""
+        if self.max_new_tokens is not None:
+            return self.max_new_tokens
+        if self.task.kind == "answer":
+            return REASONING_TOKENS if self.reasons else ANSWER_TOKENS
+        text = len(self.chat.plain(item.source.text))
+        return 2 * text + self._empty + 32 if self.task.kind == "spans" else self._empty + 8
+
+    @cached_property
+    def _empty(self) -> int:
+        """Tokens of the longest label, or of a target without any span."""
+        if self.task.kind == "label":
+            return max(len(self.chat.plain(label)) for label in self.labels)
+        return len(self.chat.plain(self.task.target(Example("", "", spans=()))))
+
+    @cached_property
+    def _choices(self) -> list[list[int]]:
+        return [[*self.chat.plain(label), self.chat.end] for label in self.labels]
+
+    @cached_property
+    def _grammars(self) -> Grammars:
+        return Grammars(self.tokenizer, self.chat.stop)
+
+    def _require_decoding(self) -> None:
+        able = {"label": ("choices", "constrained", "free"), "spans": ("constrained", "free"), "answer": ("free",)}[self.task.kind]
+        if self.decoding not in able:
+            raise RecipeError(
+                f"{self.task.kind} cannot be decoded as {self.decoding!r}", where="predict.decoding", fix=f"set it to {' or '.join(able)}"
+            )
+
+
+def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -> Assembled:
+    """The language model of a recipe on a freshly loaded base; an encoder-decoder goes to `seq2seq`.
+
+    Raises:
+        ArtifactError, RecipeError, ResourceError, SafetyError: where the base cannot be had, or cannot be trained on packs.
+    """
+    config = load.configuration(base, recipe.model)
+    if config.is_encoder_decoder:
+        from fintune.heads.generative import seq2seq
+
+        return seq2seq.assemble(recipe, task, base, kept)
+    network = load.pretrained(
+        AutoModelForCausalLM, base, recipe.model, config=config, attention=attention.NAME,
+        dtype=load.weights_dtype(recipe.model, "bf16" if torch.cuda.is_available() else "fp32"), needs="a causal language model",
+    )  # fmt: skip
+    load.require_room(network, recipe.data.max_tokens)
+    attention.require(network, longest=recipe.data.max_tokens)
+    ends = network.generation_config.eos_token_id
+    chat = Chat(
+        load.tokenizer(base), template=recipe.prompt.template, thinking=recipe.prompt.thinking, known=base.thinking,
+        extra_stop=[ends] if isinstance(ends, int) else ends or [],
+    )  # fmt: skip
+    noise = None if recipe.train.noise == "none" else Noise(recipe.train.noise, recipe.train.noise_alpha)
+    sharing = exact(recipe.train.sharing, noise=noise, dropout=max(recipe.adapter.dropout, load.dropout(config)))
+    room = load.positions(network)
+    head = _head(recipe, task, chat, sharing=sharing, positions=room, demonstrations=_kept_demonstrations(recipe, kept))
+    head.temperature = temperature_in(kept)
+    adapted, matched = attach(network, recipe.adapter, task_type="CAUSAL_LM")
+    return Assembled(Writer(adapted, noise), head, matched)
+
+
+def _head(
+    recipe: Recipe, task: Task, chat: Chat, *, sharing: str, positions: int | None, demonstrations: Demonstrations | None
+) -> GenerativeHead:
+    return GenerativeHead(
+        task, chat, prompt=recipe.prompt, max_tokens=recipe.data.max_tokens, too_long=recipe.data.too_long, sharing=sharing,
+        pack_tokens=recipe.train.pack_tokens, decoding=recipe.predict.decoding, max_new_tokens=recipe.predict.max_new_tokens,
+        positions=positions, demonstrations=demonstrations,
+    )  # fmt: skip
+
+
+def _kept_demonstrations(recipe: Recipe, kept: Path | None) -> Demonstrations | None:
+    """Of a finished run; while it trains they are learnt with `encode`."""
+    if kept is None or not recipe.prompt.demonstrations:
+        return None
+    place = kept / DEMONSTRATIONS
+    try:
+        text = place.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ArtifactError(
+            "the demonstrations cannot be read", where=str(place), why=str(error.strerror), fix="restore the file"
+        ) from None
+    return Demonstrations.load(text, count=recipe.prompt.demonstrations, choose=recipe.prompt.choose, where=str(place))
+
+
+def untrained(head: Any, recipe: Recipe, *, shots: int, pool: Sequence[Example]) -> GenerativeHead:
+    """A head for the base model without its adapter: told what the labels mean, and shown `shots` solved examples of `pool`.
+
+    Raises:
+        UsageError: where the run's head writes no text, so that there is nothing a base model could do without training.
+    """
+    if not isinstance(head, GenerativeHead):
+        raise UsageError(
+            f"a {recipe.head.type} head says nothing without training",
+            where="--baselines",
+            fix="compare with the floors, or a generative run",
+        )
+    told = recipe.prompt.labels if recipe.prompt.labels != "none" or not head.labels else "meanings"
+    prompt = recipe.prompt.model_copy(update={"labels": told, "demonstrations": shots, "choose": "fixed", "wording": "fixed"})
+    changed = recipe.model_copy(update={"prompt": prompt})
+    shown = Demonstrations(pool, count=shots, choose="fixed") if shots else None
+    room = None if head.positions == math.inf else int(head.positions)
+    return _head(changed, load_task(recipe.task, prompt), head.chat, sharing=head.sharing, positions=room, demonstrations=shown)

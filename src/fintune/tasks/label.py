@@ -1,0 +1,216 @@
+"""One label for a text: the model writes its name, `positive`.
+
+Reading accepts the name exactly, or mends case, blanks, marks around it and a sentence that names one label and denies nothing; all
+else is malformed and counts as wrong. Class numbers in data mean something only where the task file numbers its labels:
+`numbers` says what, and data are read with it as a renaming. `fintune show sentiment-3` prints a task.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from fintune.errors import DataError, did_you_mean, nearest
+from fintune.metrics import label_floors
+from fintune.metrics.intervals import Bootstrap
+from fintune.metrics.label_floors import LabelFloor
+from fintune.metrics.label_report import build, judged
+from fintune.metrics.spans import Rates
+from fintune.records import Example, Kind, Prediction
+from fintune.tasks.base import Definition, Floor, Message, Purpose
+from fintune.tasks.label_reading import Reader
+from fintune.tasks.prompts import Prompting
+
+_NO_FLOORS: Mapping[str, Floor] = MappingProxyType({})
+_NUMBER = re.compile(r"[+-]?\d+(\.0+)?")
+# How far probabilities may be from adding up to one: they are written with few decimals by other systems.
+_SLACK = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTask:
+    """One label of a set. `meanings` belong to `labels` one by one; `numbers` maps class numbers of data to labels, if there are any."""
+
+    name: str
+    labels: tuple[str, ...]
+    meanings: tuple[str, ...]
+    description: str
+    prompting: Prompting
+    numbers: Mapping[str, str]
+    _reader: Reader = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_reader", Reader(self.labels))
+
+    @property
+    def kind(self) -> Kind:
+        """Always `label`."""
+        return "label"
+
+    @property
+    def main_metric(self) -> str:
+        """Share of right labels, by which the papers score."""
+        return "accuracy"
+
+    def describe(self) -> dict[str, Any]:
+        """Everything that determines prompt, target and score, as plain JSON; labels as a list, since their order counts."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "description": self.description,
+            "instruction": self.prompting.instruction,
+            "labels": [{"name": label, "meaning": meaning} for label, meaning in zip(self.labels, self.meanings, strict=True)],
+            "numbers": dict(self.numbers),
+            "prompt": self.prompting.describe(),
+        }
+
+    def messages(self, example: Example, *, purpose: Purpose, demonstrations: Sequence[Example] = ()) -> list[Message]:
+        """The conversation up to where the label begins; by default one turn, the instruction and the text below it.
+
+        Raises:
+            DataError: for a demonstration that `target` refuses.
+        """
+        return self.prompting.messages(
+            {"text": example.text},
+            labels=list(zip(self.labels, self.meanings, strict=True)),
+            key=example.id,
+            purpose=purpose,
+            demonstrations=[({"text": shown.text}, self.target(shown)) for shown in demonstrations],
+        )
+
+    def require_gold(self, example: Example) -> None:
+        """Refuses an example that cannot be learnt from or scored.
+
+        Raises:
+            DataError: without a label, or with one outside the set.
+        """
+        self.target(example)
+
+    def target(self, example: Example) -> str:
+        """The gold label, as it is written.
+
+        Raises:
+            DataError: as `require_gold`.
+        """
+        where = example.where or f"example {example.id!r}"
+        if example.label is None:
+            raise DataError(f"example {example.id!r} has no label", where=where, why="the task needs one label for each text")
+        self._require(example.label, where=where)
+        return example.label
+
+    def parse(self, raw: str, example: Example) -> Prediction:
+        """Reads a label. Never raises.
+
+        `ok` is the name of a label, with or without blanks around it, and after the reasoning where the recipe asks for some.
+        `repaired` wrote it in another case, with other blanks or within marks, after thinking, on a line before other text, or
+        in one sentence that names no other label. All else is `malformed` and has no label.
+        """
+        label, reason = self._reader.read(raw, reasons=self.prompting.settings.thinking == "reason")
+        if label is None:
+            return Prediction(example.id, example.text, raw=raw, status="malformed", reason=reason)
+        return Prediction(example.id, example.text, label=label, raw=raw, status="repaired" if reason else "ok", reason=reason)
+
+    def score(
+        self,
+        pairs: Sequence[tuple[Example, Prediction]],
+        *,
+        documents: Sequence[str],
+        floors: Mapping[str, Floor] = _NO_FLOORS,
+        plan: Bootstrap = Bootstrap(),
+    ) -> dict[str, Any]:
+        """The `report.json` object, as `metrics.label_report` describes it.
+
+        Args:
+            pairs: examples with their predictions, in any order.
+            documents: the document of each pair (`tasks.base.documents_of`); intervals resample documents, not examples.
+            floors: floors by name, see `learn_floors`.
+            plan: how to resample.
+
+        Raises:
+            DataError: without examples, for labels outside the set, predictions that are not about their examples, or probabilities
+                that are none.
+        """
+        gold = [self.target(example) for example, _ in pairs]
+        given = [self._given(example, prediction) for example, prediction in pairs]
+        found = {name: [floor.find(example.text) for example, _ in pairs] for name, floor in floors.items()}
+        return build(
+            judged(gold, given, labels=self.labels, probabilities=self._probabilities([prediction for _, prediction in pairs])),
+            task=self.name,
+            labels=self.labels,
+            clusters=documents,
+            floors={name: judged(gold, labels, labels=self.labels) for name, labels in found.items()},
+            plan=plan,
+        )
+
+    def learn_floors(self, examples: Iterable[Example]) -> Mapping[str, LabelFloor]:
+        """The floors `majority` and `words` of training examples.
+
+        Raises:
+            DataError: without examples, or where one has no label.
+        """
+        return label_floors.learn(examples)
+
+    def read_floors(self, records: Mapping[str, Any], *, where: str) -> Mapping[str, LabelFloor]:
+        """The floors that a run kept, from the `record` of each by name; `where` is the file.
+
+        Raises:
+            ArtifactError: where one is not a floor of labels.
+        """
+        return {name: label_floors.from_record(record, where=where) for name, record in records.items()}
+
+    def _require(self, label: str, *, where: str) -> None:
+        if label in self.labels:
+            return
+        if label in self.numbers:
+            fix = f"--rename {label}={self.numbers[label]!r}"
+            raise DataError(f"class number {label!r} instead of a label", where=where, fix=fix)
+        if _NUMBER.fullmatch(label):
+            why = f"task {self.name!r} does not number its labels, as data sets do so differently"
+            fix = (
+                f"look up what each number means in the data and give it a name: --rename {label}=NAME with one of {', '.join(self.labels)}"
+            )
+            raise DataError(f"class number {label!r} instead of a label", where=where, why=why, fix=fix)
+        close = nearest(label, self.labels, alike=0.65)
+        fix = f"{did_you_mean(label, self.labels)} Then --rename {label}={close or 'LABEL'}"
+        raise DataError(f"unknown label {label!r}", where=where, why=f"not a label of task {self.name!r}", fix=fix)
+
+    def _given(self, example: Example, prediction: Prediction) -> str | None:
+        """The label of a prediction, None where it could not be read."""
+        if (prediction.id, prediction.text) != (example.id, example.text):
+            fix = "score predictions against the examples they were made for"
+            raise DataError(f"prediction {prediction.id!r} is not about example {example.id!r}", where=example.where, fix=fix)
+        if prediction.status == "malformed":
+            return None
+        if prediction.label is None:
+            raise DataError(f"prediction {prediction.id!r} has no label", why="it is of another kind", fix='give its "label"')
+        self._require(prediction.label, where=f"prediction {prediction.id!r}")
+        return prediction.label
+
+    def _probabilities(self, predictions: Sequence[Prediction]) -> Rates | None:
+        """Probabilities `(examples, labels)`; None unless every prediction that counts has them."""
+        rows = [None if prediction.status == "malformed" else prediction.probabilities for prediction in predictions]
+        for row, prediction in zip(rows, predictions, strict=True):
+            if row is not None and not (len(row) == len(self.labels) and min(row) >= 0 and abs(sum(row) - 1) <= _SLACK):
+                fix = f"give {len(self.labels)} that add up to 1, in the order of the task's labels"
+                raise DataError(f"{len(row)} probabilities that are none", where=f"prediction {prediction.id!r}", fix=fix)
+        if not rows or any(row is None for row in rows):
+            return None
+        return np.array(rows, dtype=np.float64)
+
+
+def from_definition(definition: Definition, prompting: Prompting) -> LabelTask:
+    """The task of a task file, asked as the recipe's prompt settings say."""
+    labels = tuple(definition.labels)
+    return LabelTask(
+        name=definition.name,
+        labels=labels,
+        meanings=tuple(definition.labels.values()),
+        description=definition.description,
+        prompting=prompting,
+        numbers=MappingProxyType(dict(zip(definition.numbers, labels, strict=False))),
+    )
