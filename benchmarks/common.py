@@ -91,7 +91,7 @@ def table(found: Mapping[str, Sequence[Timing]], *, unit: str, against: Sequence
 def circumstances(data: str) -> list[str]:
     """Command, data, date, machine and versions."""
     from fintune.train.claim import versions
-    from fintune.train.run import hardware
+    from fintune.train.save import hardware
 
     machine: dict[str, Any] = {**hardware(), "load": [round(x, 2) for x in os.getloadavg()]}
     return [

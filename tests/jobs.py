@@ -88,6 +88,7 @@ def outcome(output: Path) -> dict[str, Any]:
     from fintune import run
 
     document = run.manifest(output)  # verifies the files against their hashes
+    document["files"].pop(run.PREFLIGHT)  # it estimates the time from the speed of the machine at that moment
     return {
         "adapter": run.hash_files(output / run.ADAPTER),
         "log": [{k: v for k, v in record.items() if k != "seconds"} for record in run.Log(output / run.LOG).records()],
@@ -97,7 +98,7 @@ def outcome(output: Path) -> dict[str, Any]:
 
 def left_over(output: Path) -> list[str]:
     """Names in a finished run folder that do not belong there."""
-    belongs = {"recipe.yaml", "manifest.json", "started.json", "log.jsonl", "floors.json", "adapter", ".lock"}
+    belongs = {"recipe.yaml", "manifest.json", "started.json", "log.jsonl", "floors.json", "preflight.json", "adapter", ".lock"}
     return sorted(path.name for path in output.iterdir() if path.name not in belongs)
 
 

@@ -20,19 +20,19 @@ DEEPSEEK = (
     "{{- '<｜Assistant｜>' + message.content.split('</think>')[-1] + '<｜end▁of▁sentence｜>' }}{%- endif %}{%- endfor %}"
     "{%- if add_generation_prompt %}{{- '<｜Assistant｜>' }}{%- endif %}"
 )
+OPENING = DEEPSEEK.replace("{{- '<｜Assistant｜>' }}", "{{- '<｜Assistant｜><think>\\n' }}")
+"""Of the R1 distillations, whose prompt opens the think block."""
+_R1 = ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", ("<｜User｜>", "<｜Assistant｜>", "<｜▁pad▁｜>", "<think>", "</think>"))
+_HEADERS = ("<|start_header_id|>", "<|end_header_id|>", "<|end_of_text|>", "<|finetune_right_pad_id|>")
 # Of the decoders: begin, end, other control tokens, chat template.
 CHATS: dict[str, tuple[str | None, str, tuple[str, ...], str | None]] = {
     "llama3-8b": ("<|begin_of_text|>", "<|end_of_text|>", ("<|reserved_special_token_0|>",), None),
-    "llama3.1-8b-instruct": (
-        "<|begin_of_text|>", "<|eot_id|>", ("<|start_header_id|>", "<|end_header_id|>", "<|end_of_text|>", "<|finetune_right_pad_id|>"),
-        tiny.HEADERS,
-    ),
+    "llama3-8b-instruct": ("<|begin_of_text|>", "<|eot_id|>", _HEADERS, tiny.HEADERS),
+    "llama3.1-8b-instruct": ("<|begin_of_text|>", "<|eot_id|>", _HEADERS, tiny.HEADERS),
     "qwen3": (None, "<|im_end|>", ("<|im_start|>", "<|endoftext|>", "<think>", "</think>"), tiny.CHATML),
-    "deepseek-r1-8b": (
-        "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", ("<｜User｜>", "<｜Assistant｜>", "<｜▁pad▁｜>", "<think>", "</think>"),
-        DEEPSEEK,
-    ),
-}  # fmt: skip
+    "deepseek-r1-8b": (*_R1, DEEPSEEK),
+    "deepseek-r1-distill-llama-8b": (*_R1, OPENING),
+}
 
 
 def write(folder: Path, name: str, texts: Sequence[str]) -> Path:

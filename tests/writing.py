@@ -46,7 +46,7 @@ def model(*, seed: int = 7) -> Any:
 
     config = T5Config(
         vocab_size=len(tokenizer()), d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4, dropout_rate=0.0, decoder_start_token_id=0,
-        pad_token_id=0, eos_token_id=1,
+        pad_token_id=0, eos_token_id=1, tie_word_embeddings=False,
     )  # fmt: skip
     torch.manual_seed(seed)
     return T5ForConditionalGeneration(config)

@@ -18,8 +18,7 @@ from fintune import run as folders
 from fintune.data import predictions as seam
 from fintune.data.card import card
 from fintune.data.formats.base import ReadOptions
-from fintune.data.load import Loaded
-from fintune.data.load import load as load_data
+from fintune.data.load import Loaded, load_for
 from fintune.data.split import Split
 from fintune.data.split import split as split_examples
 from fintune.errors import ArtifactError, UsageError
@@ -44,8 +43,9 @@ class Run:
         self.manifest = folders.manifest(self.folder)
         self.recipe = recipes.load(self.folder / folders.RECIPE)
         self.task: Task = load_task(self.recipe.task, self.recipe.prompt)
-        if self.task.describe() != self.manifest["task"]:
-            changed = ", ".join(k for k, v in self.task.describe().items() if self.manifest["task"].get(k) != v)
+        now, before = (_compared(task, self.recipe) for task in (self.task.describe(), self.manifest["task"]))
+        if now != before:
+            changed = ", ".join(k for k, v in now.items() if before.get(k) != v)
             raise ArtifactError(
                 f"the task {self.recipe.task!r} is not what this run was trained on", where=str(self.folder), why=f"changed: {changed}",
                 fix="use the task file of the time of training",
@@ -115,7 +115,7 @@ class Run:
             examples: where these are taken from; the run's training data where None.
             tick: told how many texts were finished since the last call.
         """
-        loaded = load_data(data, options, kind=self.task.kind)
+        loaded = load_for(self.task, data, options)
         return self.judge(loaded, source=_name(data), output=output, baselines=baselines, examples=examples, options=options, tick=tick)
 
     def judge(
@@ -169,11 +169,11 @@ class Run:
             ArtifactError: where the training data are no longer what they were.
         """
         if examples is not None:
-            return load_data(examples, options, kind=self.task.kind).examples
+            return load_for(self.task, examples, options).examples
         trained = self.manifest["data"]["train"]
         if trained["source"].endswith("examples in memory"):
             raise UsageError("the training data were in memory only", where="--baselines", fix="give --examples")
-        loaded = load_data(trained["source"], options, kind=self.task.kind)
+        loaded = load_for(self.task, trained["source"], options)
         if loaded.fingerprint != trained["fingerprint"]:
             raise ArtifactError("the training data have changed since", where=trained["source"], fix="give --examples")
         held = self.manifest["data"].get("split")
@@ -215,6 +215,11 @@ def score(task: Task, loaded: Loaded, found: Sequence[Prediction], *, floors: Ma
     report = task.score(pairs, documents=documents_of(loaded.examples), floors=floors)
     described = card(loaded.examples, source=source, fingerprint=loaded.fingerprint)
     return {**report, "data": {**described, "rejected": len(loaded.rejected)}}
+
+
+def _compared(task: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """What of a task decides predictions: the prompt does for a generative head alone."""
+    return {key: value for key, value in task.items() if key != "prompt" or recipe.head.type == "generative"}
 
 
 def _named(baselines: Sequence[int]) -> dict[int, str]:
@@ -300,7 +305,7 @@ def _read(
     """Training and validation examples, and what the manifest says of them."""
     if split is not None and validation is not None:
         raise UsageError("--split and --validation are both given", fix="give one of them")
-    loaded = load_data(data, options, kind=task.kind)
+    loaded = load_for(task, data, options)
     described: dict[str, Any] = {"train": _described(data, loaded, tell)}
     if split is not None:
         parts = split_data(loaded.examples, method=split)
@@ -308,7 +313,7 @@ def _read(
         return parts.train, parts.validation, described
     if validation is None:
         return loaded.examples, (), described
-    checked = load_data(validation, options, kind=task.kind)
+    checked = load_for(task, validation, options)
     return loaded.examples, checked.examples, described | {"validation": _described(validation, checked, tell)}
 
 

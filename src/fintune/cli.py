@@ -67,12 +67,12 @@ def check(
     """Look for what would spoil training or make a score meaningless; leaves with 3 where there is an error."""
     from fintune.data.check import check as run_check
     from fintune.data.check import summary
-    from fintune.data.load import load
+    from fintune.data.load import load_for
     from fintune.tasks.base import load_task
 
     definition = load_task(task)
     given = {"train": data, "validation": validation, "test": test}
-    loaded = {name: load(source, options, kind=definition.kind) for name, source in given.items() if source is not None}
+    loaded = {name: load_for(definition, source, options) for name, source in given.items() if source is not None}
     findings = run_check(
         {name: part.examples for name, part in loaded.items()}, kind=definition.kind, labels=definition.labels,
         select=tuple(select), ignore=tuple(ignore),
@@ -160,10 +160,10 @@ def evaluate(
 ) -> None:
     """Score a run on annotated data, with intervals and floors; writes predictions, report.json and report.html."""
     from fintune.api import load
-    from fintune.data.load import load as load_data
+    from fintune.data.load import load_for
 
     opened = load(run)
-    loaded = load_data(data, options, kind=opened.task.kind)
+    loaded = load_for(opened.task, data, options)
     _tell_rejected(loaded.rejected)
     opened.read_model()  # before the clock of the ticker starts
     shots = (0, 5) if baselines else ()
@@ -229,13 +229,13 @@ def score(
     """Score predictions without any model; PyTorch need not be installed."""
     from fintune import api
     from fintune.data import predictions as seam
-    from fintune.data.load import load as load_data
+    from fintune.data.load import load_for
     from fintune.tasks.base import load_task
 
     definition = load_task(task)
-    loaded = load_data(data, options, kind=definition.kind)
+    loaded = load_for(definition, data, options)
     _tell_rejected(loaded.rejected)
-    learnt = definition.learn_floors(load_data(training, options, kind=definition.kind).examples) if training else {}
+    learnt = definition.learn_floors(load_for(definition, training, options).examples) if training else {}
     report = api.score(definition, loaded, seam.read(predictions), floors=learnt, source=data)
     _print_report(report, None, json_=json_)
 
@@ -255,10 +255,10 @@ def split(
     from fintune import run as folders
     from fintune.api import make_folder, split_data
     from fintune.data.formats.jsonl import dump
-    from fintune.data.load import load
+    from fintune.data.load import load_for
     from fintune.tasks.base import load_task
 
-    loaded = load(data, options, kind=load_task(task).kind)
+    loaded = load_for(load_task(task), data, options)
     _tell_rejected(loaded.rejected)
     parts = split_data(loaded.examples, method=method)
     files = {name: output / f"{name}.jsonl" for name in parts.parts()}

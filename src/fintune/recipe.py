@@ -87,13 +87,13 @@ class Prompt(Section):
     labels: Literal["none", "names", "meanings"] = "none"
     """What the prompt says of the label set: nothing, the names, or the names with their meanings."""
     target: Literal["literal", "json", "compact"] = "literal"
-    """How spans are written: the papers' Python literal with every label, JSON with every label, or JSON without blanks and empty labels."""
+    """How spans are written: the papers' Python literal, JSON, or `compact` JSON without blanks and labels that have no span."""
     demonstrations: int = Field(default=0, ge=0, le=32)
     """Solved examples shown before the question, taken from the training data, in training as in prediction."""
     choose: Literal["similar", "fixed"] = "similar"
     """Demonstrations most similar to each text (retrieval-augmented instruction tuning), or the same few for all."""
     template: str = "auto"
-    """`own`: the model's chat template; `plain`: an instruction template for base models; `auto`: its own if it has one; or a Jinja file."""
+    """`own`: the model's chat template; `plain`: an instruction template for base models; `auto`: its own where it has one; or a file."""
     thinking: Literal["auto", "none", "empty", "reason"] = "auto"
     """`empty` answers after an empty think block, `reason` writes the reasoning first, `none` leaves the template as it is; `auto`
     is `empty` for models that think."""
@@ -234,7 +234,7 @@ def _commented(section: Section, indent: str) -> list[str]:
         if isinstance(value, Section):
             lines += ["", f"{indent}# {(type(value).__doc__ or '').splitlines()[0]}", f"{indent}{name}:", *_commented(value, indent + "  ")]
         else:
-            lines += [f"{indent}# {info.description}"] if info.description else []
+            lines += [f"{indent}# {' '.join(info.description.split())}"] if info.description else []
             lines.append(f"{indent}{name}: {json.dumps(value, ensure_ascii=False)}")
     return lines
 

@@ -16,6 +16,8 @@ from peft import PeftModel
 from torch import Tensor
 from transformers import (
     AutoModelForSequenceClassification,
+    BertConfig,
+    BertModel,
     DistilBertConfig,
     DistilBertForSequenceClassification,
     DistilBertModel,
@@ -36,22 +38,26 @@ TASK = load_task("sentiment-3")
 FAMILIES = ("bert", "distilbert", "roberta")
 
 
+SPREAD = 0.1  # of initial weights: with the usual 0.02, untrained networks hardly tell texts apart, and learn by luck
+
+
 @pytest.fixture(scope="module")
 def bases(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A two-layer encoder of each family, with one vocabulary."""
     torch.manual_seed(3)
+    shape: dict[str, Any] = {
+        "vocab_size": tiny.VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
+        "max_position_embeddings": 130, "pad_token_id": 0, "initializer_range": SPREAD,
+    }  # fmt: skip
     networks = {
+        "bert": BertModel(BertConfig(**shape)),
+        "roberta": RobertaModel(RobertaConfig(**shape)),
         "distilbert": DistilBertModel(DistilBertConfig(
-            vocab_size=tiny.VOCABULARY, dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=128,
-        )),
-        "roberta": RobertaModel(RobertaConfig(
-            vocab_size=tiny.VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
-            max_position_embeddings=130, pad_token_id=0,
+            vocab_size=tiny.VOCABULARY, dim=32, n_layers=2, n_heads=2, hidden_dim=64, max_position_embeddings=130, initializer_range=SPREAD,
         )),
     }  # fmt: skip
-    folders = {"bert": tiny_base}
+    folders = {family: tmp_path_factory.mktemp(family) for family in networks}
     for family, network in networks.items():
-        folders[family] = tmp_path_factory.mktemp(family)
         network.save_pretrained(folders[family])
         for path in tiny_base.glob("*token*"):
             shutil.copy(path, folders[family])
@@ -165,16 +171,16 @@ def gradient(built: Built, batches: list[list[Any]]) -> tuple[dict[str, Tensor],
     return {name: p.grad.clone() for name, p in trainable_state(built.model).items() if p.grad is not None}, total, units
 
 
-@pytest.mark.parametrize("family", ["bert", "distilbert"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_sixteen_examples_are_learnt_by_heart(family: str, bases: dict[str, Path]) -> None:
     examples = [e if i else replace(e, text=f"{e.text} {e.text}") for i, e in enumerate(distinct(16))]  # one is longer than a window
-    built = build(recipe_on(bases[family]).model_copy(update={"seed": 2}), TASK)
+    built = build(recipe_on(bases[family]), TASK)
     built.model.train()
     items = built.head.encode(examples, "train")
     assert len(items) > 16
     batch = built.head.collate(items)
     optimizer = optimizer_for(built.model, rate=5e-3, head_rate=None, decay=0.0)
-    for _ in range(400):
+    for _ in range(200):
         summed, count = built.head.loss(built.model, batch)
         (summed / count).backward()
         torch.nn.utils.clip_grad_norm_(built.model.parameters(), 1.0)

@@ -73,7 +73,7 @@ def test_the_browser_counts_the_errors_of_the_report():
     counts = [mistakes(entry.example, entry.prediction)[2] for entry in found.entries]
     assert {name: sum(count[name] for count in counts) for name in CLASSES} == INPUTS.report["errors"]
     assert [entry.errors for entry in found.entries] == [count.total() for count in counts]
-    ranks = [(-entry.errors, -(entry.prediction.confidence or -1)) for entry in found.entries]
+    ranks = [(-e.errors, e.prediction.status != "malformed", -(e.prediction.confidence or -1)) for e in found.entries]
     assert ranks == sorted(ranks)
     assert len(PAGE.texts["article.example"]) == len(found.entries) > OPEN
 

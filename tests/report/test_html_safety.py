@@ -63,7 +63,7 @@ def hostile_kinds(strings: list[str]) -> ReportInputs:
     """The strings in every place that the other kinds, baselines, outputs and certificates have for text."""
     examples, predictions = [], []
     for number, text in enumerate(strings):
-        status, reason = ("repaired", text) if number % 3 else ("malformed", text)
+        status, reason = "repaired" if number % 3 else "malformed", text
         if number % 2:
             examples.append(Example(text, f"ab {text}", label=text))
             other = strings[number - 1]
@@ -80,7 +80,7 @@ def hostile_kinds(strings: list[str]) -> ReportInputs:
         report={
             "kind": "label", "metrics": {"accuracy": RATE, "ece": RATE, **dict.fromkeys(strings, RATE)},
             "per_label": {text: {"f1": RATE, "support": 2} for text in strings},
-            "confusion": {"labels": [*strings, "none"], "counts": [[1] * (len(strings) + 1)] * (len(strings) + 1)},
+            "confusion": {"labels": [*strings[:4], "none"], "counts": [[1] * 5] * 5},
             "baselines": {text: {"accuracy": RATE, "malformed": {"value": 0.1}} for text in strings[:4]},
             "floors": {text: {"accuracy": RATE} for text in strings[4:6]},
             "calibration": {"bins": [{"confidence": 0.5, "accuracy": RATE, "count": text} for text in strings[:3]]},
@@ -132,7 +132,7 @@ def test_every_string_of_other_kinds_is_shown_as_it_is(kinds):
         assert text in shown["li"]
         assert number % 2 or shown["div.said"].count(text) == 2  # the question, and the gold answer
         assert any(text in mask for mask in shown["div.mask"])
-        assert f"{text}!" in shown["div.code"]
+        assert any(code.startswith(f"{text}!"[:2000]) for code in shown["div.code"])
     for text in map(visible, strings[:6]):
         assert text in shown["bdi"]
     assert all(any(text.strip() in value for value in shown["dd"]) for text in map(visible, strings[:20]))

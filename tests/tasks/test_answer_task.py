@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fintune.data.load import load
-from fintune.errors import DataError, RecipeError
+from fintune.errors import ArtifactError, DataError, RecipeError
 from fintune.metrics.answer_floors import SameAnswer
 from fintune.metrics.intervals import Bootstrap
 from fintune.recipe import Prompt
@@ -134,6 +134,16 @@ def test_scores_floors_and_malformed_answers():
     assert report["metrics"][TASK.main_metric]["value"] == 0.25
     assert report["errors"] | {"wrong_sign": 1, "unanswered": 2} == report["errors"]
     assert {name: floor["answer_accuracy"]["value"] for name, floor in report["floors"].items()} == {"empty": 0.25, "frequent": 0.25}
+
+
+def test_floors_are_learnt_and_read_back():
+    learnt = TASK.learn_floors([example(Answer(None, "14.2%")), example(Answer(None, "yes")), example(Answer(None, "Yes."))])
+    assert learnt == {"frequent": SameAnswer("Yes.")}
+    records = {name: floor.record() for name, floor in learnt.items()}
+    assert TASK.read_floors(records, where="floors.json") == learnt
+    for other in (None, {}, {"frequent": {}}, {"gazetteer": records["frequent"]}):
+        with pytest.raises(ArtifactError):
+            TASK.read_floors(other, where="floors.json")
 
 
 def test_the_description_changes_with_the_prompt():

@@ -246,8 +246,9 @@ def test_the_score_counts_what_could_not_be_read_and_puts_floors_beside_it():
     assert set(report["floors"]) == {"majority", "words"}
     again = SENTIMENT.read_floors(json.loads(json.dumps({name: floor.record() for name, floor in floors.items()})), where="f")
     assert [floor.find("Acme rose") for floor in again.values()] == [floor.find("Acme rose") for floor in floors.values()]
-    with pytest.raises(ArtifactError, match=r"floors\.json: not a floor"):
-        SENTIMENT.read_floors({"gazetteer": {"floor": "gazetteer"}}, where="floors.json")
+    for other in ([], {"gazetteer": {"floor": "gazetteer"}}, {"majority": {}, "words": {}}):
+        with pytest.raises(ArtifactError, match=r"floors\.json: not "):
+            SENTIMENT.read_floors(other, where="floors.json")
 
 
 def test_probabilities_are_scored_where_every_prediction_has_them():

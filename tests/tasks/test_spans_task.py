@@ -49,7 +49,7 @@ def annotated(draw: st.DrawFn) -> Example:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(gold=annotated())
 def test_parse_gives_back_the_target(gold):
     """In each notation, and whichever was asked for; only a compact one may leave out labels."""
@@ -57,20 +57,18 @@ def test_parse_gives_back_the_target(gold):
     for asked, task in TARGETS.items():
         for written, writer in TARGETS.items():
             prediction = task.parse(writer.target(gold), gold)
-            left_out = (
-                written == "compact" and asked != "compact" and len({span.label for span in gold.spans} | dict(gold.unaligned).keys()) < 7
-            )
-            assert prediction.status == ("repaired" if left_out and prediction.spans is not None and prediction.reason else "ok")
-            assert bool(prediction.reason) == left_out
-            if not prediction.reason.startswith("no label"):
-                assert prediction.spans == spans
+            present = {span.label for span in gold.spans} | dict(gold.unaligned).keys()
+            left_out = written == "compact" and asked != "compact" and len(present) < len(TASK.labels)
+            assert prediction.status == ("repaired" if left_out else "ok")
+            assert prediction.reason.startswith("without ") == left_out
+            assert prediction.spans == spans
             pair = task.pair(gold, prediction)
             found = surface_pairs(gold.text, pair.predicted, pair.predicted_unaligned)
             assert found == surface_pairs(gold.text, gold.spans, gold.unaligned)
     assert TASK.parse(json.dumps(ast.literal_eval(TASK.target(gold))), gold).status == "ok"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(gold=annotated(), target=st.sampled_from(list(TARGETS)), data=st.data())
 def test_a_target_cut_short_yields_whole_surfaces_only(gold, target, data):
     task = TARGETS[target]
@@ -105,7 +103,7 @@ def test_the_notations():
     assert TARGETS["json"].parse("{}", nothing).status == "repaired"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(gold=annotated(), data=st.data())
 def test_parse_never_raises_and_keeps_to_the_text(gold, data):
     target = TASK.target(gold)
@@ -169,7 +167,7 @@ def test_the_gazetteer_is_kept_and_read_again():
     kept = json.loads(json.dumps({name: floor.record() for name, floor in learnt.items()}))
     assert TASK.read_floors(kept, where="floors.json") == learnt
     for broken in (None, {}, {"gazetteer": None}):
-        with pytest.raises(ArtifactError, match="floors.json"):
+        with pytest.raises(ArtifactError, match=r"floors\.json"):
             TASK.read_floors(broken, where="floors.json")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from fintune.errors import RecipeError
+from fintune.recipe import Prompt
 from fintune.records import Example, Meta
 from fintune.tasks.base import available, documents_of, load_task
 
@@ -28,7 +29,10 @@ Manager = "Who runs it"
 def test_bundled_tasks_load_and_keep_their_file_name(name):
     task = load_task(name)
     assert task.name == name
-    assert len(task.labels) == len(set(task.labels)) > 0
+    assert len(task.labels) == len(set(task.labels))
+    assert bool(task.labels) == (task.kind != "answer")
+    assert isinstance(task.main_metric, str)
+    assert task.describe()["prompt"]["settings"]["target"] == "literal"
 
 
 def test_a_task_is_read_from_a_file(tmp_path: Path):
@@ -37,6 +41,22 @@ def test_a_task_is_read_from_a_file(tmp_path: Path):
     task = load_task(path)
     assert (task.name, task.kind, task.labels) == ("funds", "spans", ("Fund", "Manager"))
     assert task.describe()["labels"] == [{"name": "Fund", "meaning": "A fund"}, {"name": "Manager", "meaning": "Who runs it"}]
+
+
+def test_a_task_without_an_instruction_takes_that_of_its_prompt_file(tmp_path: Path):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace('instruction = "Find funds:"\n', ""), encoding="utf-8")
+    assert load_task(path).describe()["instruction"] == "Do Named Entity Recognition for the following text:"
+
+
+def test_prompt_settings_reach_the_task():
+    asked = Prompt(labels="names", target="json")
+    task = load_task("finance-ner-7", asked)
+    (message,) = task.messages(Example("a", "Acme rose"), purpose="train")
+    assert message["content"].splitlines()[1] == "Types: " + ", ".join(task.labels)
+    assert task.target(Example("a", "Acme rose", spans=())).startswith('{"Company": null, ')
+    assert task.describe() != load_task("finance-ner-7").describe()
+    assert load_task("finance-ner-7", Prompt()).describe() == load_task("finance-ner-7").describe()
 
 
 def test_an_unknown_name_is_refused_with_the_nearest():
@@ -60,7 +80,12 @@ def test_names_are_no_paths(name):
         (GOOD.replace('"spans"', '"span"'), "unknown kind 'span'; did you mean 'spans'"),
         (GOOD.replace('"spans"', "3"), "'kind' is not a text: 3"),
         (GOOD.replace('"Find funds:"', '" "'), "'instruction' is not a text"),
-        (GOOD.partition("[labels]")[0], "task file without 'labels'"),
+        (GOOD.partition("[labels]")[0], "task file without 'labels'; a task of kind 'spans' needs a table"),
+        (GOOD.replace('"spans"', '"answer"'), "a task of kind 'answer' with labels"),
+        ('numbers = ["0", "1"]\n' + GOOD, "a task of kind 'spans' with class numbers"),
+        ("numbers = [0, 1]\n" + GOOD.replace('"spans"', '"label"'), "'numbers' is not a list of texts"),
+        ('numbers = ["0", "0"]\n' + GOOD.replace('"spans"', '"label"'), "1 different class numbers for 2 labels"),
+        ('numbers = ["0", "1", "2"]\n' + GOOD.replace('"spans"', '"label"'), "3 different class numbers for 2 labels"),
         (GOOD.partition("Fund =")[0], "'labels' is not a table"),
         (GOOD + "Size = 4\n", "meaning of label 'Size' is not a text"),
         (GOOD + "fund = 'x'\n", "labels 'Fund' and 'fund' differ in case alone"),

@@ -52,6 +52,7 @@ def test_what_is_right_is_read_without_a_note(value, write):
 
 
 @given(lists, st.sampled_from(WRITERS), prose, prose)
+@example({"A": ["</think>"]}, repr, "so", "")
 def test_text_around_changes_nothing_but_the_note(value, write, before, after):
     found, notes = read_lists(f"{before} {write(value)}\n{after}")
     assert found == filled(value)
@@ -66,14 +67,14 @@ def test_thinking_is_passed_over(value, write, thought):
         read_lists(f"<think>{thought} {write({})}")
 
 
-@settings(max_examples=300)
-@given(lists, st.sampled_from(WRITERS), st.data())
-@example({"A": ["</think> {'A': ['X']}"]}, repr, None)
-@example({"A": ["x", "```json {'B': ['y']}"]}, repr, None)
-def test_a_cut_keeps_whole_surfaces_only(value, write, data):
-    written = write(value)
+@settings(max_examples=60, deadline=None)
+@given(lists, st.sampled_from(WRITERS), st.sampled_from(["", "Answer: "]))
+@example({"A": ["</think> {'A': ['X']}"]}, repr, "Answer: ")
+@example({"A": ["x", "```json {'B': ['y']}"]}, repr, "")
+def test_a_cut_keeps_whole_surfaces_only(value, write, before):
+    written = before + write(value)
     whole = filled(value)
-    for cut in range(len(written)) if data is None else [data.draw(st.integers(0, len(written) - 1))]:
+    for cut in range(len(written)):
         try:
             found, notes = read_lists(written[:cut])
         except LiteralError:
@@ -99,8 +100,7 @@ def test_nothing_else_is_raised_and_strings_are_never_made_up(raw):
     """Every surface stands in the text as the inside of quotes, up to escapes; without notes the strict reader agrees."""
     try:
         found, notes = read_lists(raw)
-    except LiteralError as error:
-        assert len(str(error)) < 120
+    except LiteralError:
         return
     assert notes or found == parse_lists(
         raw.strip().partition("</think>")[2] if "</think>" in raw and raw.strip()[0] != "{" else raw.strip()
@@ -147,6 +147,7 @@ def test_repairs_and_their_notes(raw, found, note):
         "{'A': ['x' 'y']}", "{'A': [Acme]}", "{'A': [x y]}", "{'A': x}", "{'A': ['x\ny']}", "{'A': ['x'}", "{'A': {'x'}}",
         "{'A': ['it's', \"{'A': ['X']}\"]}",  # what stands in a string is not the answer
         "Answer: {'A': [\"x {'B': ['X']}",
+        "{'A': ['it's </think> {'A': ['X']}']}",
         r"{'A': ['\x4']}", r'{"A": ["\ud800"]}',
     ],
 )  # fmt: skip

@@ -61,13 +61,16 @@ def test_a_label_outside_the_set_is_refused_with_its_place(go, examples, tmp_pat
 def test_a_finished_run_says_what_it_is(go):
     events = []
     folder = go(listen=events.append)
-    document = run.manifest(folder)
+    document, start = run.manifest(folder), events[1]
     assert document["steps"] == 2
-    assert document["parameters"]["trainable"] == events[0]["trainable"]
-    assert len(document["parameters"]["matched_modules"]) == events[0]["modules"] == 12
+    assert document["parameters"]["trainable"] == start["trainable"]
+    assert len(document["parameters"]["matched_modules"]) == start["modules"] == 12
     assert document["data"] == {"train": {"source": "tiny"}}
-    assert set(document["files"]) == {f"adapter/{p.name}" for p in (folder / "adapter").iterdir()} | {"recipe.yaml", "floors.json"}
-    assert [e["event"] for e in events] == ["start", "step", "step", "validation", "checkpoint", "end"]
+    assert set(document["files"]) == {f"adapter/{p.name}" for p in (folder / "adapter").iterdir()} | {
+        "recipe.yaml", "floors.json", "preflight.json",
+    }  # fmt: skip
+    assert run.read_json(folder / run.PREFLIGHT) == json.loads(json.dumps(events[0]["certificate"].record()))
+    assert [e["event"] for e in events] == ["preflight", "start", "step", "step", "validation", "checkpoint", "end"]
     logged = run.Log(folder / run.LOG).records()
     assert [e["event"] for e in logged] == ["step", "step", "validation"]
     assert logged == [dict(e) for e in events if e["event"] in ("step", "validation")]
@@ -91,7 +94,8 @@ def test_long_examples_are_cut_into_items(go, examples):
     events = []
     long = replace(examples[0], text=" ".join([examples[0].text] * 5))
     go(learn=[long, *examples[1:8]], listen=events.append)
-    assert (events[0]["examples"], events[0]["items"]) == (8, 9)
+    (start,) = [e for e in events if e["event"] == "start"]
+    assert (start["examples"], start["items"]) == (8, 9)
 
 
 def test_handlers_of_signals_are_given_back():

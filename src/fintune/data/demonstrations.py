@@ -88,12 +88,11 @@ class Demonstrations:
     def _similar(self, example: Example) -> list[int]:
         """Places in the pool, most similar first."""
         guard, chosen = _Guard(example), list[int]()
-        similarity = np.round(self._index.cosines(example), _DIGITS)
-        for at in np.argsort(-similarity, kind="stable"):
+        for at in _ranked(np.round(self._index.cosines(example), _DIGITS), 4 * self.count):
             if len(chosen) == self.count:
                 break
             if guard.takes(self.examples[at]):
-                chosen.append(int(at))
+                chosen.append(at)
         return chosen
 
     def _covering(self, example: Example) -> list[int]:
@@ -178,6 +177,17 @@ class _Index:
         places = np.concatenate([self._places[term] for term in own])
         weights = np.concatenate([self._weights[term] * (value / length) for term, value in own.items()])
         return np.bincount(places, weights, minlength=self._size).astype(np.float64)
+
+
+def _ranked(similarity: Floats, first: int) -> Iterator[int]:
+    """Places by falling similarity, ties in order; those after about the `first` are sorted only if they are asked for."""
+    if 0 < first < similarity.size:
+        least = np.partition(similarity, -first)[-first]
+        parts = [np.flatnonzero(similarity >= least), np.flatnonzero(similarity < least)]
+    else:
+        parts = [np.arange(similarity.size)]
+    for part in parts:
+        yield from part[np.argsort(-similarity[part], kind="stable")].tolist()
 
 
 def _terms(example: Example) -> Iterator[str]:

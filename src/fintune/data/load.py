@@ -23,6 +23,7 @@ from fintune.data.formats.hub import ENDINGS
 from fintune.data.formats.opening import missing
 from fintune.errors import DataError
 from fintune.records import Example, Kind
+from fintune.tasks.base import Task
 
 BUNDLED = "bundled"
 MAX_STDIN = 1 << 30  # bytes held in memory
@@ -69,6 +70,14 @@ def load(source: str | Path | Sequence[Example], options: ReadOptions = ReadOpti
     options = replace(options, gold=kind)
     name, rows = _rows(source, options, kind)
     return _collected(source, name, (_with_gold(row, kind) for row in rows), options)
+
+
+def load_for(task: Task, source: str | Path | Sequence[Example], options: ReadOptions = ReadOptions()) -> Loaded:
+    """The annotated examples of a source for a task: `load` for its kind, with its class numbers read as labels.
+
+    What the user renames goes before the task's own numbers.
+    """
+    return load(source, replace(options, rename={**task.numbers, **options.rename}), kind=task.kind)
 
 
 def load_texts(source: str | Path | Sequence[Example], options: ReadOptions = ReadOptions()) -> list[Example]:

@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-
 from transformers import AutoModelForTokenClassification
 
 from fintune.errors import ArtifactError, GateError
@@ -152,7 +151,10 @@ class TokenHead:
         return [list(items)]
 
     def collate(self, items: Sequence[Window]) -> dict[str, Tensor]:
-        """Tensors of a batch: `tokens`, `mask`, `shapes`, `lengths` `(batch, tokens)`, `heads` and, with gold, `labels`, the tag ids `(batch, words)`."""
+        """Tensors of a batch: `tokens`, `mask`, `shapes`, `lengths` `(batch, tokens)`, and `heads` `(batch, words)`.
+
+        With gold also `labels`, the tag ids `(batch, words)`.
+        """
         tokens = max(len(w.tokens) for w in items)
         count = max(1, *(len(w.heads) for w in items)) if len(items) > 1 else max(1, len(items[0].heads))
         batch = {

@@ -20,6 +20,7 @@ from fintune.errors import ArtifactError, DataError
 from fintune.records import Example
 
 SCHEMA_VERSION = 1
+NAMES = ("majority", "words")
 _FIX = "evaluate with the file that the training run wrote"
 
 _WORD = re.compile(r"\w+|[%$€£¥]")
@@ -150,7 +151,7 @@ def from_record(record: object, *, where: str) -> LabelFloor:
     Raises:
         ArtifactError: where the object is something else or of another version.
     """
-    if not isinstance(record, dict) or record.get("floor") not in ("majority", "words"):
+    if not isinstance(record, dict) or record.get("floor") not in NAMES:
         raise ArtifactError("not a floor of labels", where=where, fix=_FIX)
     if record.get("schema_version") != SCHEMA_VERSION:
         raise ArtifactError(f"floor of version {record.get('schema_version')!r}", where=where, why=f"this program reads {SCHEMA_VERSION}")

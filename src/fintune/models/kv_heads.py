@@ -52,7 +52,7 @@ def pool(model: Any, heads: int) -> Any:
     given = _given(model)
     if heads < 1 or given % heads:
         raise UsageError(f"{given} KV heads cannot be pooled to {heads}", where=_WHERE, fix=f"choose one of {_listed(_divisors(given))}")
-    return _changed(model, heads, lambda rows: rows.unflatten(0, (heads, given // heads)).mean(dim=1))
+    return _changed(model, heads, lambda rows: rows.reshape(heads, given // heads, *rows.shape[1:]).mean(dim=1))
 
 
 def expand(model: Any, heads: int) -> Any:
@@ -170,7 +170,7 @@ def _projection(layer: nn.Linear, size: int, heads: int, change: Callable[[Tenso
     """A linear layer for `heads` heads of `size` with changed weights, and a bias where there was one."""
     result = nn.Linear(layer.in_features, heads * size, bias=layer.bias is not None, device="meta", dtype=layer.weight.dtype)
     for name, tensor in layer.named_parameters():
-        rows = change(tensor.unflatten(0, (-1, size))).flatten(0, 1)
+        rows = change(tensor.reshape(-1, size, *tensor.shape[1:])).flatten(0, 1)
         setattr(result, name, nn.Parameter(rows.contiguous(), requires_grad=tensor.requires_grad))
     return result
 

@@ -35,7 +35,7 @@ class Browser:
 
 
 def browse(examples: Sequence[Example], predictions: Sequence[Prediction], *, labels: Sequence[str] = (), limit: int = LIMIT) -> Browser:
-    """The examples with most errors first; among equals, those the model was surest of.
+    """The examples with most errors first; among equals, what could not be read, then those the model was surest of.
 
     Args:
         examples: with gold, or without.
@@ -45,7 +45,7 @@ def browse(examples: Sequence[Example], predictions: Sequence[Prediction], *, la
     """
     judged = [_JUDGES[_kind(example)](example, prediction, labels) for example, prediction in paired(examples, predictions)]
     faulty = [entry for entry in judged if entry.errors]
-    faulty.sort(key=lambda entry: (-entry.errors, -_confidence(entry.prediction)))
+    faulty.sort(key=lambda entry: (-entry.errors, entry.prediction.status != "malformed", -_confidence(entry.prediction)))
     unpaired = sum(_kind(example) != "" for example in examples) - len(judged)
     return Browser(tuple(faulty[:limit]), len(judged), len(faulty), unpaired)
 

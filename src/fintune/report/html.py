@@ -10,14 +10,18 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fintune.records import Example, Prediction
 from fintune.report import browser, curves, facts, figures, preflight, reliability, svg, tables, wording
 from fintune.report.headline import headline
 from fintune.report.outputs import outputs
 from fintune.report.visible import visible
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 # Colours of labels in the stylesheet; a label set with more repeats them, and its names tell them apart.
 COLOURS = 8
@@ -58,6 +62,15 @@ def render(inputs: ReportInputs) -> str:
     Raises:
         DataError: for a span that lies outside its text.
     """
+    from markupsafe import Markup
+
+    style = _asset("page.css")
+    return _template().render(style=Markup(style), policy=policy(style), **_context(inputs))
+
+
+@cache
+def _template() -> Template:
+    """The page's template, compiled."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -65,9 +78,7 @@ def render(inputs: ReportInputs) -> str:
         return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True, lstrip_blocks=True)
-    style = _asset("page.css")
-    template = environment.from_string(_asset("page.html"))
-    return template.render(style=Markup(style), policy=policy(style), **_context(inputs))
+    return environment.from_string(_asset("page.html"))
 
 
 def policy(style: str) -> str:

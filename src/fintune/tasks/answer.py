@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from fintune.errors import DataError
-from fintune.metrics.answer_floors import EMPTY
+from fintune.errors import ArtifactError, DataError
+from fintune.metrics.answer_floors import EMPTY, SameAnswer, from_record, learn
 from fintune.metrics.answer_report import AnswerPair, build
 from fintune.metrics.intervals import Bootstrap
 from fintune.records import Answer, Example, Kind, Prediction
@@ -23,6 +23,7 @@ from fintune.tasks.base import Definition, Floor, Message, Purpose
 from fintune.tasks.prompts import Prompting
 from fintune.text.align import align
 
+_FREQUENT = "frequent"
 _NO_FLOORS: Mapping[str, Floor] = MappingProxyType({})
 
 
@@ -43,6 +44,11 @@ class AnswerTask:
     def labels(self) -> tuple[str, ...]:
         """Always empty."""
         return ()
+
+    @property
+    def numbers(self) -> Mapping[str, str]:
+        """None: an answer is no label."""
+        return {}
 
     @property
     def main_metric(self) -> str:
@@ -143,7 +149,7 @@ class AnswerTask:
         Args:
             pairs: examples with their predictions, in any order.
             documents: the document of each pair (`tasks.base.documents_of`); intervals resample documents, not examples.
-            floors: further floors by name, such as `{"frequent": answer_floors.learn(training_examples)}`.
+            floors: further floors by name, see `learn_floors`.
             plan: how to resample.
 
         Raises:
@@ -156,6 +162,24 @@ class AnswerTask:
             for name, answers in answered.items()
         }
         return build(judged, task=self.name, clusters=documents, floors=guesses, plan=plan)
+
+    def learn_floors(self, examples: Sequence[Example]) -> dict[str, SameAnswer]:
+        """The most frequent answer of training examples.
+
+        Raises:
+            DataError: where one has no question.
+        """
+        return {_FREQUENT: learn(examples)}
+
+    def read_floors(self, record: object, *, where: str) -> dict[str, SameAnswer]:
+        """The most frequent answer from the records that a run keeps, by name.
+
+        Raises:
+            ArtifactError: where it is not there or something else; `where` names the file.
+        """
+        if not isinstance(record, dict) or _FREQUENT not in record:
+            raise ArtifactError("floors without a frequent answer", where=where, fix="evaluate with the file that the training run wrote")
+        return {_FREQUENT: from_record(record[_FREQUENT], where=where)}
 
     def _fields(self, example: Example) -> dict[str, str]:
         if example.question is None or not example.question.strip():

@@ -71,6 +71,11 @@ class Task(Protocol):
         ...
 
     @property
+    def numbers(self) -> Mapping[str, str]:
+        """The label of each class number that data may have in its place; empty where there are none."""
+        ...
+
+    @property
     def main_metric(self) -> str:
         """The metric of the report that training goes by where the recipe names none."""
         ...

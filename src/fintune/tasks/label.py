@@ -8,14 +8,14 @@ else is malformed and counts as wrong. Class numbers in data mean something only
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from fintune.errors import DataError, did_you_mean, nearest
+from fintune.errors import ArtifactError, DataError, did_you_mean, nearest
 from fintune.metrics import label_floors
 from fintune.metrics.intervals import Bootstrap
 from fintune.metrics.label_floors import LabelFloor
@@ -147,7 +147,7 @@ class LabelTask:
             plan=plan,
         )
 
-    def learn_floors(self, examples: Iterable[Example]) -> Mapping[str, LabelFloor]:
+    def learn_floors(self, examples: Sequence[Example]) -> dict[str, LabelFloor]:
         """The floors `majority` and `words` of training examples.
 
         Raises:
@@ -155,13 +155,15 @@ class LabelTask:
         """
         return label_floors.learn(examples)
 
-    def read_floors(self, records: Mapping[str, Any], *, where: str) -> Mapping[str, LabelFloor]:
-        """The floors that a run kept, from the `record` of each by name; `where` is the file.
+    def read_floors(self, record: object, *, where: str) -> dict[str, LabelFloor]:
+        """The floors from the records that a run keeps, by name.
 
         Raises:
-            ArtifactError: where one is not a floor of labels.
+            ArtifactError: where one is not there or something else; `where` names the file.
         """
-        return {name: label_floors.from_record(record, where=where) for name, record in records.items()}
+        if not isinstance(record, dict) or not {*label_floors.NAMES} <= record.keys():
+            raise ArtifactError("not the floors of labels", where=where, fix="evaluate with the file that the training run wrote")
+        return {name: label_floors.from_record(record[name], where=where) for name in label_floors.NAMES}
 
     def _require(self, label: str, *, where: str) -> None:
         if label in self.labels:

@@ -49,6 +49,11 @@ class SpansTask:
         return "spans"
 
     @property
+    def numbers(self) -> Mapping[str, str]:
+        """None: spans are labelled by name."""
+        return {}
+
+    @property
     def main_metric(self) -> str:
         """Micro F1 of (label, surface) sets, by which the papers score."""
         return "surface_micro_f1"

@@ -43,33 +43,48 @@ def read_lists(raw: str) -> tuple[_Lists, list[str]]:
     try:
         return parse_lists(body), []
     except LiteralError as error:
-        # A surface may hold the mark, so that thinking is looked for only where the text does not begin with the dictionary.
-        answer = body if body.startswith("{") else _after_thinking(body, error)
+        if len(body) > MAX_CHARS:
+            raise
+        answer = _after_thinking(body)
         if answer is body:
-            return _search(body, error)
+            return _mended(body, error)
     try:
         return parse_lists(answer), []
     except LiteralError as error:
-        return _search(answer, error)
+        return _mended(answer, error)
 
 
-def _after_thinking(body: str, error: LiteralError) -> str:
-    """What follows the thinking; the body itself where there is none. Some templates open the block in the prompt."""
-    if _THOUGHT in body:
-        return body.partition(_THOUGHT)[2].strip()
+def _after_thinking(body: str) -> str:
+    """What follows the thinking, or the body itself where there is none. Some templates open the block in the prompt.
+
+    A surface may hold the mark that ends thinking; a mark inside of a dictionary is text.
+
+    Raises:
+        LiteralError: thinking begins and never ends.
+    """
+    mark = body.find(_THOUGHT)
     if body.startswith(_THINKING):
-        raise LiteralError("thinking that never ends", 0) from error
-    return body
+        if mark < 0:
+            raise LiteralError("thinking that never ends", 0)
+    elif mark < 0 or body.startswith("{") or ((found := _find(body)) is not None and found.start < mark < found.at):
+        return body
+    return body[mark + len(_THOUGHT) :].strip()
 
 
-def _search(text: str, error: LiteralError) -> tuple[_Lists, list[str]]:
-    """The first dictionary with entries, else the first empty one; `error` is raised where there is none.
+def _mended(text: str, error: LiteralError) -> tuple[_Lists, list[str]]:
+    found = _find(text)
+    if found is None or not (found.closed or found.complete):
+        raise error
+    around = text[: found.start].strip() or text[found.at :].strip()
+    return found.lists, ["text around the dictionary"] * bool(around) + list(found.notes)
+
+
+def _find(text: str) -> _Dictionary | None:
+    """The first dictionary with entries, else the first empty one, else none.
 
     Once a label and its colon are read, the dictionary is found: should it break after that, no other is looked for, as what
     stands in its strings is not the model's answer. Only where it breaks at an inner dictionary is that one read instead.
     """
-    if len(text) > MAX_CHARS:
-        raise error
     empty: _Dictionary | None = None
     at = 0
     while opening := _OPENING.search(text, at):
@@ -78,23 +93,14 @@ def _search(text: str, error: LiteralError) -> tuple[_Lists, list[str]]:
             found.read()
         except LiteralError as fault:
             if found.begun and text[fault.offset : fault.offset + 1] != "{":
-                raise error from None
+                return None
             at = max(fault.offset, opening.end())
             continue
-        if found.lists:
-            return _result(found, error)
+        if found.begun:
+            return found
         empty = empty or (found if found.closed else None)
         at = found.at if found.closed else opening.end()
-    if empty is None:
-        raise error
-    return _result(empty, error)
-
-
-def _result(found: _Dictionary, error: LiteralError) -> tuple[_Lists, list[str]]:
-    if not found.closed and not found.complete:
-        raise error
-    around = found.text[: found.start].strip() or found.text[found.at :].strip()
-    return found.lists, ["text around the dictionary"] * bool(around) + list(found.notes)
+    return empty
 
 
 @dataclass(slots=True)

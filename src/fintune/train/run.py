@@ -42,7 +42,7 @@ from fintune.train.save import facts, save_adapter
 from fintune.train.signals import Interrupted, Signals
 
 Listener = Callable[[Mapping[str, Any]], None]
-"""Told of every event as it happens: `{"event": "start" | "resume" | "preflight" | "step" | "validation" | "checkpoint" | "note" | "end", ...}`."""
+"""Told of every event as it happens, `{"event": ...}`: preflight, resume, start, step, validation, checkpoint, note, end."""
 
 
 @dataclass

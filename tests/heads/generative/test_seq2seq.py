@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,34 @@ from fintune.heads.noise import Noise
 from fintune.models.adapter import attach
 from fintune.models.catalog import Base
 from fintune.recipe import Adapter, Prompt, Recipe
-from fintune.records import Example, Prediction
+from fintune.records import Example, Prediction, Span
 from fintune.tasks.base import load_task
 
-TASK = load_task("finance-ner-7")
-EXAMPLES = tiny.examples(8)
+PROMPT = Prompt(target="compact")
+TASK = load_task("finance-ner-7", PROMPT)
+
+
+def example(number: int, text: str, **surfaces: str) -> Example:
+    """One with a span for each label."""
+    places = {label: text.index(surface) for label, surface in surfaces.items()}
+    spans = tuple(Span(place, place + len(surfaces[label]), label, surfaces[label]) for label, place in places.items())
+    return Example(str(number), text, spans=spans, where=f"here:{number}")
+
+
+EXAMPLES = [
+    example(1, "Corbrook rose .", Company="Corbrook"),
+    example(2, "VaultPay in Lagos .", Product="VaultPay", Location="Lagos"),
+    example(3, "Ostrava rose Monday .", Location="Ostrava", Date="Monday"),
+    example(4, "Nothing was decided ."),
+    example(5, "Ines Dahl runs Corbrook .", Person="Ines Dahl", Company="Corbrook"),
+    example(6, "In 2021 18 % .", Date="2021", Quantity="18 %"),
+    example(7, "Portugal (EU) fell .", Location="Portugal (EU)"),
+    example(8, "€310,000 for ~ {peas} .", Money="€310,000", Product="~ {peas}"),
+]
 
 
 def head(**changes: Any) -> Seq2SeqHead:
-    settings: dict[str, Any] = {"prompt": Prompt(), "max_tokens": 400, "too_long": "refuse", "decoding": "auto", "max_new_tokens": None}
+    settings: dict[str, Any] = {"prompt": PROMPT, "max_tokens": 400, "too_long": "refuse", "decoding": "auto", "max_new_tokens": None}
     return Seq2SeqHead(TASK, writing.tokenizer(), **(settings | changes))
 
 
@@ -48,13 +66,15 @@ def learnt() -> Rewriter:
     """Trained on the first eight examples until it knows them."""
     made, model = head(), adapted(rank=32)
     batch = made.collate(made.encode(EXAMPLES, "train"))
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=5e-3, betas=(0.9, 0.98))
     for _ in range(150):
         total, count = made.loss(model, batch)
-        if total / count < 0.003:
+        if (total / count).item() < 0.005:
             break
         optimizer.zero_grad()
         (total / count).backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
     return model.eval()
 
@@ -66,17 +86,17 @@ def predictions(made: Seq2SeqHead, model: Rewriter, examples: list[Example]) -> 
 
 @pytest.mark.parametrize("decoding", ["free", "constrained"])
 def test_eight_examples_are_learnt_to_the_letter(learnt: Rewriter, decoding: str) -> None:
-    for example, found in zip(EXAMPLES, predictions(head(decoding=decoding), learnt, EXAMPLES), strict=True):
+    for source, found in zip(EXAMPLES, predictions(head(decoding=decoding), learnt, EXAMPLES), strict=True):
         assert found.status == "ok"
-        assert found.spans == TASK.parse(TASK.target(example), example).spans
-        assert found.raw == TASK.target(example)
+        assert found.spans == source.spans
+        assert found.raw == TASK.target(source)
         assert found.confidence is not None
         assert 0.5 < found.confidence <= 1
 
 
 def test_free_writing_is_that_of_plain_generate(learnt: Rewriter) -> None:
     made = head(decoding="free", max_new_tokens=24)
-    items = made.encode(tiny.examples(30)[8:], "predict")  # unseen: some are cut at the budget
+    items = made.encode(tiny.examples(12), "predict")  # unseen: some are cut at the budget
     for item, written in zip(items, made.scores(learnt, items), strict=True):
         plain = learnt.adapted.generate(input_ids=torch.tensor([item.prompt.ids]), max_new_tokens=24, eos_token_id=1, pad_token_id=0,
                                         decoder_start_token_id=0)[0, 1:].tolist()  # fmt: skip
@@ -102,9 +122,9 @@ def test_constrained_writing_is_never_malformed_even_untrained() -> None:
         Example(str(i), text) for i, text in enumerate(("{'Company': ['x']}", "(a) #28; #{ ~", "株 Acme", 'don\'t "quote" it', "\\ }"))
     ]
     texts = [*EXAMPLES[:3], *hostile]
-    for example, found in zip(texts, predictions(made, model, texts), strict=True):
+    for source, found in zip(texts, predictions(made, model, texts), strict=True):
         assert found.status != "malformed"
-        assert all(example.text[span.start : span.end] == span.text for span in found.spans or ())
+        assert all(source.text[span.start : span.end] == span.text for span in found.spans or ())
 
 
 def test_rows_do_not_depend_on_their_batch(learnt: Rewriter) -> None:
@@ -171,42 +191,41 @@ def test_no_text_becomes_an_end() -> None:
 def test_noise_is_on_the_encoder_and_in_training_alone() -> None:
     made, model = head(), adapted(noise=Noise("neftune", 5.0))
     batch = made.collate(made.encode(EXAMPLES, "train"))
-    losses = {float(made.loss(model, batch)[0]) for _ in range(3)}
+    losses = {made.loss(model, batch)[0].item() for _ in range(3)}
     assert len(losses) == 3
     model.eval()
-    assert len({float(made.loss(model, batch)[0]) for _ in range(3)}) == 1
-    assert float(made.loss(model, batch)[0]) == float(made.loss(adapted().eval(), batch)[0])
+    assert len({made.loss(model, batch)[0].item() for _ in range(3)}) == 1
+    assert made.loss(model, batch)[0].item() == made.loss(adapted().eval(), batch)[0].item()
 
 
 def test_long_examples_are_refused_or_left_out_by_name() -> None:
     lengths = [item.length for item in head().encode(EXAMPLES, "train")]
     limit = sorted(lengths)[4]
-    long = [example.id for example, length in zip(EXAMPLES, lengths, strict=True) if length > limit]
+    long = [source.id for source, length in zip(EXAMPLES, lengths, strict=True) if length > limit]
     with pytest.raises(RecipeError, match=rf"data\.max_tokens: {len(long)} conversations .*{long[0]}.*set data\.max_tokens={max(lengths)}"):
         head(max_tokens=limit).encode(EXAMPLES, "train")
     made = head(max_tokens=limit, too_long="drop")
     kept = made.encode(EXAMPLES, "train")
     assert made.left_out == long
-    assert [item.source.id for item in kept] == [example.id for example in EXAMPLES if example.id not in long]
-    assert [item.example for item in kept] == [i for i, example in enumerate(EXAMPLES) if example.id not in long]
+    assert [item.source.id for item in kept] == [source.id for source in EXAMPLES if source.id not in long]
+    assert [item.example for item in kept] == [i for i, source in enumerate(EXAMPLES) if source.id not in long]
     assert len(made.encode(EXAMPLES, "predict")) == len(EXAMPLES)
 
 
 def test_an_accent_that_joins_its_letter_is_spelt_and_learnt() -> None:
-    text = "Cafe\u0301 株 {A} rose"
-    example = Example("1", text, spans=(replace(EXAMPLES[0].spans[0], start=0, end=11, text=text[:11]),))  # type: ignore[index]
+    source = example(1, "Cafe\u0301 株 {A} rose", Company="Cafe\u0301 株 {A}")
     made = head()
-    item = made.encode([example], "train")[0]
+    item = made.encode([source], "train")[0]
     assert item.full is not None
-    assert made._text(item.full.ids[len(item.prompt.ids) : -1]) == TASK.target(example)
+    assert made._text(item.full.ids[len(item.prompt.ids) : -1]) == TASK.target(source)
 
 
 def test_examples_are_shown_in_training_and_kept_for_prediction(tmp_path: Path) -> None:
-    made = head(prompt=Prompt(demonstrations=2), max_tokens=2000)
+    made = head(prompt=Prompt(demonstrations=2, target="compact"), max_tokens=2000)
     pool = tiny.examples(30)
     trained = made.encode(pool, "train")
     (tmp_path / "demonstrations.jsonl").write_text(made.keep()["demonstrations.jsonl"], encoding="utf-8")
-    again = head(prompt=Prompt(demonstrations=2), demonstrations=Demonstrations.load(made.keep()["demonstrations.jsonl"], count=2,
+    again = head(prompt=Prompt(demonstrations=2, target="compact"), demonstrations=Demonstrations.load(made.keep()["demonstrations.jsonl"], count=2,
                  choose="similar", where="here"))  # fmt: skip
     assert [item.prompt for item in again.encode(pool, "predict")] == [item.prompt for item in trained]
     assert head().keep() == {}

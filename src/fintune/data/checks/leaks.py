@@ -23,20 +23,24 @@ def _telling(share: float, chance: float, limits: Limits) -> bool:
 
 
 def answer_place(context: Context) -> Iterator[Finding]:
-    """Most answers stand at the same distance from the beginning or the end of the text."""
-    answered = [(example, example.answer) for example in context.examples if example.answer is not None]
+    """Most answers stand at the same distance from the beginning or the end of the text; computed answers stand nowhere."""
+    answered = [
+        (example, answer.start, len(answer.text))
+        for example in context.examples
+        if (answer := example.answer) is not None and answer.start is not None
+    ]
     if len(answered) < context.limits.enough:
         return
     window = context.limits.window
     # Characters at which an answer of this length could begin; in a window, chance finds it with window / room.
-    chance = sum(min(1.0, window / max(1, len(example.text) - len(answer.text) + 1)) for example, answer in answered) / len(answered)
-    from_start = [answer.start for _, answer in answered]
-    from_end = [len(example.text) - answer.start - len(answer.text) for example, answer in answered]
+    chance = sum(min(1.0, window / max(1, len(example.text) - length + 1)) for example, _, length in answered) / len(answered)
+    from_start = [start for _, start, _ in answered]
+    from_end = [len(example.text) - start - length for example, start, length in answered]
     places = [("beginning", from_start, *_densest(from_start, window)), ("end", from_end, *_densest(from_end, window))]
     edge, offsets, low, count = max(places, key=lambda place: place[3])
     if _telling(count / len(answered), chance, context.limits):
         where = f"{low} to {low + window - 1} characters from" if low else "at"
-        concerned = [example for (example, _), at in zip(answered, offsets, strict=True) if low <= at < low + window]
+        concerned = [example for (example, _, _), at in zip(answered, offsets, strict=True) if low <= at < low + window]
         message = f"{count / len(answered):.1%} of {many(len(answered), 'answer')} stand {where} the {edge} of the text"
         yield finding("D601", message, concerned, fix="take the answer out of there, or do not trust any score on this data")
 

@@ -188,12 +188,13 @@ def unaligned(context: Context) -> Iterator[Finding]:
 
 
 def answers(context: Context) -> Iterator[Finding]:
-    """The text of an answer is not what stands at its start, or it is empty."""
+    """The text of an answer is not what stands at its start, or it is empty. Computed answers have no start."""
     bad: list[tuple[Example, Span]] = []
     for example in context.examples:
         answer = example.answer
         if answer is not None and not _answered(example.text, answer):
-            bad.append((example, Span(answer.start, answer.start + len(answer.text), "", answer.text)))
+            start = answer.start or 0
+            bad.append((example, Span(start, start + len(answer.text), "", answer.text)))
     if bad:
         example, span = bad[0]
         found = example.text[max(span.start, 0) : max(span.end, 0)]
@@ -202,4 +203,5 @@ def answers(context: Context) -> Iterator[Finding]:
 
 
 def _answered(text: str, answer: Answer) -> bool:
-    return bool(answer.text) and answer.start >= 0 and text.startswith(answer.text, answer.start)
+    stands = answer.start is None or (answer.start >= 0 and text.startswith(answer.text, answer.start))
+    return bool(answer.text) and stands

@@ -107,9 +107,14 @@ def generate(
             row.follow(row.constraint)
     live = _narrow(cache, rows)
     while live:
-        tokens, logprobs = _choose(cache.feed([row.queue for row in live]), [row.constraint for row in live])
-        for row, token, logprob in zip(live, tokens, logprobs, strict=True):
-            row.take(token, logprob, stop)
+        width = _width([len(row.queue) for row in live])
+        logits = cache.feed([row.queue[:width] for row in live])
+        ready = [n for n, row in enumerate(live) if len(row.queue) <= width]
+        if len(ready)<len(live): logits=logits[ready]
+        if ready: tokens, logprobs = _choose(logits, [live[n].constraint for n in ready])
+        for row in live: row.queue=row.queue[width:]
+        for n, token, logprob in zip(ready, tokens, logprobs, strict=True) if ready else ():
+            live[n].take(token, logprob, stop)
         live = _narrow(cache, live)
     return [row.written() for row in rows]
 
@@ -118,7 +123,7 @@ def _narrow(cache: Rows, rows: list[_Row]) -> list[_Row]:
     """The rows that go on, alone in the cache."""
     going = [number for number, row in enumerate(rows) if row.live]
     if going and len(going) < len(rows):
-        cache.keep(going)
+        going = cache.keep(going)
     return [rows[number] for number in going]
 
 
@@ -150,3 +155,10 @@ def unpacked(bits: Tensor, vocabulary: int) -> Tensor:
     """`packed` as booleans `(rows, vocabulary)`, on the device of `bits`."""
     places = torch.arange(32, dtype=torch.int32, device=bits.device)
     return ((bits[:, :, None] >> places) & 1).bool().flatten(1)[:, :vocabulary]
+
+
+import os
+A=float(os.environ.get("A","48"))
+def _width(lengths):
+    m=max(lengths)
+    return max(range(1,m+1),key=lambda w: sum(min(n,w) for n in lengths)/(A+len(lengths)*w))

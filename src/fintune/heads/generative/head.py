@@ -116,7 +116,8 @@ class GenerativeHead:
             longest = max(c.length for c in made)
             raise RecipeError(
                 f"{len(long)} conversations are longer than {self.max_tokens} tokens, up to {longest}: {', '.join(long[:8])}",
-                where="data.max_tokens", why="cutting them would take away targets", fix=f"set data.max_tokens={longest} or data.too_long=drop",
+                where="data.max_tokens", why="cutting them would take targets away",
+                fix=f"set data.max_tokens={longest} or data.too_long=drop",
             )  # fmt: skip
         self.left_out = long
         return [c for c in made if c.length <= self.max_tokens]

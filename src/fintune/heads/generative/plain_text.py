@@ -136,6 +136,8 @@ def _placed(part: Any, place: Place) -> Any:
         return [_placed(each, place) for each in part]
     if not isinstance(part, dict):
         return part
+    if any(each["type"] == "WhitespaceSplit" for each in part.get("pretokenizers", ())):
+        return part  # every word is on its own, and its mark is the blank before it
     part = {key: _placed(value, place) if key in ("normalizers", "pretokenizers") else value for key, value in part.items()}
     if part["type"] == "Metaspace" and (place == "inside" or (place == "after" and part["prepend_scheme"] == "first")):
         return part | {"prepend_scheme": "never"}

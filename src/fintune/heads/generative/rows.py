@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import DynamicCache
+from transformers.cache_utils import Cache
 
 from fintune.errors import RecipeError
+from fintune.heads.generative.cache import Slots, rearranged
 
 _LAYERS = {"full_attention", "sliding_attention"}
 _PLAIN = {"llama", "mistral", "qwen2", "qwen3"}  # logits are the output layer's, with nothing after it
@@ -40,7 +41,7 @@ class Rows:
         output = model.get_output_embeddings()
         plain = model.config.model_type in _PLAIN and type(output) is nn.Linear and output.bias is None
         self._output = output if plain else None
-        self._cache = DynamicCache()
+        self._cache = Cache(layer_class_to_replicate=Slots)
         # Each row keeps a token of its own, whose logits say how it goes on; a row by itself shares nothing.
         common = shared(prompts) if len(prompts) > 1 else 0
         self.pending = [list(prompt[common:]) for prompt in prompts]
@@ -48,7 +49,8 @@ class Rows:
         self._seen = torch.ones(1, 0, dtype=torch.bool, device=self.device)  # (rows, columns)
         if common:
             self.feed([prompts[0][:common]])
-        self._cache.batch_repeat_interleave(len(prompts))
+        for layer in self._cache.layers:
+            layer.spread(len(prompts))
         self._lengths = [common] * len(prompts)
         self._seen = self._seen.expand(len(prompts), -1)
 
@@ -79,7 +81,7 @@ class Rows:
             positions.append([0] * padded + list(range(length, length + len(block))))
             seen.append([False] * padded + [True] * len(block))
         self._lengths = [length + len(block) for length, block in zip(self._lengths, blocks, strict=True)]
-        self._seen = torch.cat([self._seen, self._tensor(seen)], dim=1)
+        self._seen = torch.cat([self._seen, self._tensor(seen, torch.bool)], dim=1)
         inputs = {
             "input_ids": self._tensor(tokens), "attention_mask": self._seen, "position_ids": self._tensor(positions),
             "past_key_values": self._cache, "use_cache": True,
@@ -98,15 +100,19 @@ class Rows:
         self._seen = self._seen[:, : -len(block)]
         self._lengths = [length - len(block) for length in self._lengths]
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Leaves only these rows, by their present numbers and in this order."""
-        chosen = self._tensor(rows)
-        self._cache.batch_select_indices(chosen)
-        self._seen = self._seen[chosen]
-        self._lengths = [self._lengths[row] for row in rows]
+    def keep(self, rows: Sequence[int]) -> list[int]:
+        """Leaves only these rows; returns their former numbers in the order in which they now stand."""
+        order = rearranged(rows)
+        moved = [(row, place) for place, row in enumerate(order) if row != place]
+        sources, places = self._tensor([row for row, _ in moved]), self._tensor([place for _, place in moved])
+        for layer in self._cache.layers:
+            layer.move(sources, places, len(order))
+        self._seen = self._seen[self._tensor(order)]
+        self._lengths = [self._lengths[row] for row in order]
+        return order
 
-    def _tensor(self, values: Sequence[Any]) -> Tensor:
-        return torch.tensor(values, device=self.device)
+    def _tensor(self, values: Sequence[Any], dtype: torch.dtype = torch.long) -> Tensor:
+        return torch.tensor(values, dtype=dtype, device=self.device)
 
 
 def shared(prompts: Sequence[Sequence[int]]) -> int:
