@@ -200,6 +200,15 @@ class Run:
         report = self.task.score(seam.pair(loaded.examples, found), documents=documents_of(loaded.examples), floors={})
         return {**report["metrics"], "malformed": {"value": report["malformed"]["share"]}}
 
+    def kv_heads(self, data: Data, counts: Sequence[int], *, options: ReadOptions = ReadOptions()) -> list[Any]:
+        """Cache, latency and score of the run's language model with other numbers of key and value heads (`predict.kv_heads`)."""
+        from fintune.heads.build import load as load_model
+        from fintune.predict.kv_heads import study
+
+        loaded = load_for(self.task, data, options)
+        built = load_model(self.recipe, self.task, self.folder / folders.ADAPTER)  # the study merges the adapter into this copy
+        return study(built, self.task, self.recipe.predict, loaded.examples, counts)
+
     def commands(self, source: str) -> list[str]:
         """What to type to get these figures again."""
         data, again = self.manifest["data"], f"{self.folder}-again"

@@ -240,6 +240,30 @@ def score(
     _print_report(report, None, json_=json_)
 
 
+@app.command(name="kv-heads")
+@reads_data
+def kv_heads(
+    run: Annotated[Path, typer.Argument(help="Run folder of a language model.")],
+    options: ReadOptions,
+    data: Annotated[str, typer.Option(help="Annotated data.")],
+    heads: Annotated[list[int], typer.Option("--heads", help="Numbers of key and value heads to try, e.g. --heads 8 --heads 1.")],
+    json_: Json = False,
+) -> None:
+    """Cache, latency and score of a run with fewer or more key and value heads, by pooling or copying them."""
+    from dataclasses import asdict
+
+    from fintune.api import load
+
+    opened = load(run)
+    rows = opened.kv_heads(data, heads, options=options)
+    if json_:
+        print_json({"run": str(run), "metric": opened.task.main_metric, "rows": [asdict(row) for row in rows]})
+        return
+    from fintune.models.kv_heads import table
+
+    print(table(rows, score=opened.task.main_metric))
+
+
 @app.command()
 @reads_data
 def split(

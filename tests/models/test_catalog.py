@@ -1,4 +1,4 @@
-"""The catalog's figures against the architectures themselves, and how a base model is found, verified or refused."""
+"""How a base model is found, verified or refused; the catalog's figures are held to the architectures in `test_shapes.py`."""
 
 from __future__ import annotations
 
@@ -6,71 +6,18 @@ import dataclasses
 import importlib.util
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import (
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForQuestionAnswering,
-    BertConfig,
-    DistilBertConfig,
-    LlamaConfig,
-    Qwen3Config,
-)
 
 from fintune.errors import ArtifactError, SafetyError
 from fintune.models import catalog as module
-from fintune.models.adapter import linear_layers
 from fintune.models.catalog import catalog, locate, require_safetensors, sha256_file, weights_hash
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
-LLAMA_3: dict[str, Any] = {
-    "vocab_size": 128_256, "hidden_size": 4096, "intermediate_size": 14_336, "num_hidden_layers": 32, "num_attention_heads": 32,
-    "num_key_value_heads": 8,
-}  # fmt: skip
-QWEN_3 = Qwen3Config(
-    vocab_size=151_936, hidden_size=4096, intermediate_size=12_288, num_hidden_layers=36, num_attention_heads=32, num_key_value_heads=8,
-    head_dim=128, tie_word_embeddings=False,
-)  # fmt: skip
-MINILM = BertConfig(hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536)
-SHAPES: dict[str, tuple[Any, Any]] = {
-    "minilm": (AutoModel, MINILM),
-    "distilbert": (AutoModel, DistilBertConfig()),
-    "distilbert-squad": (AutoModelForQuestionAnswering, DistilBertConfig()),
-    "llama3-8b": (AutoModelForCausalLM, LlamaConfig(**LLAMA_3)),
-    "llama3-8b-instruct": (AutoModelForCausalLM, LlamaConfig(**LLAMA_3)),
-    "llama3.1-8b-instruct": (AutoModelForCausalLM, LlamaConfig(**LLAMA_3)),
-    "deepseek-r1-distill-llama-8b": (AutoModelForCausalLM, LlamaConfig(**LLAMA_3)),
-    "deepseek-r1-8b": (AutoModelForCausalLM, QWEN_3),
-    "qwen3-8b": (AutoModelForCausalLM, QWEN_3),
-    "llama2-7b-chat": (
-        AutoModelForCausalLM,
-        LlamaConfig(vocab_size=32_000, hidden_size=4096, intermediate_size=11_008, num_hidden_layers=32, num_attention_heads=32),
-    ),
-}
-
-
-def test_every_entry_is_checked_here() -> None:
-    assert SHAPES.keys() == catalog().keys()
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_figures_are_those_of_the_architecture(name: str) -> None:
-    """Parameters, layers, width, family and linear layers, counted on the meta device."""
-    entry, (auto, config) = catalog()[name], SHAPES[name]
-    with torch.device("meta"):
-        model = auto.from_config(config)
-    assert entry.parameters == sum(p.numel() for p in model.parameters())
-    assert (entry.layers, entry.width, entry.family) == (config.num_hidden_layers, config.hidden_size, config.model_type)
-    leaves = {path.rsplit(".", 1)[-1] for path in linear_layers(model) if "pooler" not in path}
-    assert set(entry.targets) == leaves or (name == "distilbert-squad" and set(entry.targets) < leaves)
-
-
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("name", sorted(catalog()))
 def test_entries_are_complete(name: str) -> None:
     entry = catalog()[name]
     assert entry.id.count("/") == 1

@@ -13,11 +13,11 @@ from transformers import GenerationConfig
 
 import tiny
 import writing
-from fintune.data.demonstrations import Demonstrations
 from fintune.errors import ArtifactError, RecipeError
 from fintune.heads.base import IGNORED
 from fintune.heads.generative.rewriter import Rewriter
 from fintune.heads.generative.seq2seq import Seq2SeqHead, assemble
+from fintune.heads.generative.shown import kept_demonstrations
 from fintune.heads.noise import Noise
 from fintune.models.adapter import attach
 from fintune.models.catalog import Base
@@ -68,6 +68,7 @@ def learnt() -> Rewriter:
     batch = made.collate(made.encode(EXAMPLES, "train"))
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=5e-3, betas=(0.9, 0.98))
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
     for _ in range(150):
         total, count = made.loss(model, batch)
         if (total / count).item() < 0.005:
@@ -76,6 +77,7 @@ def learnt() -> Rewriter:
         (total / count).backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
+        schedule.step()
     return model.eval()
 
 
@@ -224,9 +226,11 @@ def test_examples_are_shown_in_training_and_kept_for_prediction(tmp_path: Path) 
     made = head(prompt=Prompt(demonstrations=2, target="compact"), max_tokens=2000)
     pool = tiny.examples(30)
     trained = made.encode(pool, "train")
-    (tmp_path / "demonstrations.jsonl").write_text(made.keep()["demonstrations.jsonl"], encoding="utf-8")
-    again = head(prompt=Prompt(demonstrations=2, target="compact"), demonstrations=Demonstrations.load(made.keep()["demonstrations.jsonl"], count=2,
-                 choose="similar", where="here"))  # fmt: skip
+    kept = made.keep()["demonstrations.jsonl"]
+    (tmp_path / "demonstrations.jsonl").write_text(kept, encoding="utf-8")
+    prompt = made.prompt
+    again = head(prompt=prompt, demonstrations=kept_demonstrations(prompt, tmp_path))
+    assert kept_demonstrations(prompt, None) is None
     assert [item.prompt for item in again.encode(pool, "predict")] == [item.prompt for item in trained]
     assert head().keep() == {}
 
@@ -248,7 +252,9 @@ def test_the_contract_has_the_spelling_and_the_tokenizer() -> None:
     described = head().describe()
     assert json.loads(json.dumps(described)) == described
     assert described["spelling"] == {"marks": {"{": "(", "}": ")"}, "escape": head().spelling.escape}
-    assert head().contract == head().contract != head(prompt=Prompt()).contract + "x"
+    other = Seq2SeqHead(load_task("finance-ner-7"), writing.tokenizer(), prompt=Prompt(), max_tokens=400, too_long="refuse", decoding="auto",
+                        max_new_tokens=None)  # fmt: skip
+    assert head().contract == head().contract != other.contract
 
 
 def test_a_recipe_is_assembled_from_a_folder(tmp_path: Path) -> None:

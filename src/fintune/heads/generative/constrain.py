@@ -1,6 +1,6 @@
 """What a model may write: a valid target whose strings all stand in the text, between word boundaries; or a label of the set.
 
-Grammars are llguidance's (`pip install 'fintune[gen]'`), made for each text in about two milliseconds. A text that runs out of budget
+Grammars are llguidance's (`pip install 'fintune[train]'`), made for each text in about two milliseconds. A text that runs out of budget
 is completed: its unfinished string is dropped, the list closed, the labels left over are empty. Refused are vocabularies that
 cannot write the target's own marks, and texts whose grammar is too large. `tests/laws/test_grounded.py` exercises it.
 """

@@ -43,7 +43,7 @@ class Spelling:
         if len(free) <= len(missing):
             raise RecipeError(
                 f"the vocabulary of the base model cannot write {' '.join(missing) or 'any of ' + STAND_INS}", where="model.base",
-                why=f"it has {len(free)} characters to write for them", fix="choose another base model, or prompt.target=compact",
+                why=f"it has {len(free)} characters to write for them", fix="choose another base model",
             )  # fmt: skip
         self.table = dict(zip(missing, free, strict=False))
         self.escape = free[len(missing)]

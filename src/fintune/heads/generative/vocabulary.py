@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import decoders
+from tokenizers import Tokenizer, decoders, pre_tokenizers
 
 from fintune.errors import RecipeError
 
@@ -33,7 +33,7 @@ class Vocabulary:
             from llguidance import LLTokenizer, TokenizerWrapper, hf
         except ImportError:
             raise RecipeError(
-                "constrained decoding needs llguidance", where="predict.decoding", fix="pip install 'fintune[gen]', or set it to free"
+                "constrained decoding needs llguidance", where="predict.decoding", fix="pip install 'fintune[train]', or set it to free"
             ) from None
         self._tokenizer = tokenizer
         marked = isinstance(tokenizer.backend_tokenizer.decoder, decoders.Metaspace)
@@ -68,11 +68,13 @@ class _Marked:
     bos_token_id = None
 
     def __init__(self, tokenizer: Any, stop: frozenset[int]) -> None:
-        self._tokenizer = tokenizer
         self.eos_token_id = min(stop)
         self.special_token_ids = sorted(tokenizer.added_tokens_decoder)
         mark = tokenizer.backend_tokenizer.decoder.replacement
+        # What llguidance asks to be cut stands within a text: no blank is put before it.
+        self._within = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self._within.pre_tokenizer = pre_tokenizers.Metaspace(replacement=mark, prepend_scheme="never")
         self.tokens = [token.replace(mark, " ").encode() for token in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
 
     def __call__(self, text: bytes) -> list[int]:
-        return self._tokenizer.encode(text.decode(), add_special_tokens=False)  # type: ignore[no-any-return]
+        return self._within.encode(text.decode(), add_special_tokens=False).ids  # type: ignore[no-any-return]
