@@ -68,10 +68,10 @@ def packed(prefix: int, branches: Sequence[int], rows: int) -> Load:
     return Load(prefix + sum(branches), prefix * (prefix + 1) // 2 + prefix * sum(branches) + own, rows)
 
 
-def padded(lengths: Sequence[int]) -> Load:
-    """One batch padded to its longest item, every position of which attends to all and reaches the output layer."""
+def padded(lengths: Sequence[int], *, rows: int | None = None) -> Load:
+    """One batch padded to its longest item, every position of which attends to all; `rows` reach the output layer, None for all."""
     size, longest = len(lengths), max(lengths, default=0)
-    return Load(size * longest, size * longest * longest, size * longest)
+    return Load(size * longest, size * longest * longest, size * longest if rows is None else rows)
 
 
 def memory(

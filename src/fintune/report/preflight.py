@@ -93,7 +93,8 @@ def _conversations(record: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if not chat:
         return
     begin, end, count = whole(chat.get("beginnings")), chat.get("end_token"), whole(chat.get("end_supervised"))
-    yield "Chat template", f"{chat.get('template')}, thinking {chat.get('thinking', 'none')}"
+    if chat.get("template") is not None:
+        yield "Chat template", f"{chat['template']}, thinking {chat.get('thinking', 'none')}"
     if begin is not None:
         yield "Begins with", counted(begin, "beginning-of-text token") if begin else "no beginning-of-text token"
     if end is not None:

@@ -40,7 +40,7 @@ def certify(recipe: Recipe, task: Task, built: Any, examples: Sequence[Example],
         GateError, RecipeError, DataError: where nothing, or the wrong thing, would be trained; with the mend.
     """
     talks = [item for item in items if isinstance(item, Conversation)]
-    if talks and hasattr(built.head, "chat"):
+    if talks:
         refuse(built.head, task, talks, limit=recipe.data.max_tokens)
     supervised = figures.spread([figures.learnt(item) for item in items])
     if not supervised.total:
@@ -68,17 +68,20 @@ def _lossy(task: Task, example: Example) -> bool:
 
 
 def _chat(head: Any, talks: Sequence[Conversation]) -> dict[str, Any]:
-    """What fixes the tokens of a conversation; nothing for heads without a chat."""
-    if not talks or not hasattr(head, "chat"):
+    """What fixes the tokens of a conversation; of a model without a chat only its end."""
+    if not talks:
         return {}
-    chat, names = head.chat, head.chat.tokenizer.convert_ids_to_tokens
+    ended = sum(1 for item in talks if item.full is not None and item.full.supervised[-1])
+    if not hasattr(head, "chat"):
+        return {"end_token": head.tokenizer.convert_ids_to_tokens(head.end), "end_supervised": ended}
+    names = head.chat.tokenizer.convert_ids_to_tokens
     return {
-        **chat.describe(),
-        "fingerprint": chat.fingerprint(),
-        "beginnings": beginnings((talks[0].full or talks[0].prompt).ids, chat.tokenizer),
-        "end_token": names(chat.end),
-        "end_supervised": sum(1 for item in talks if item.full is not None and item.full.supervised[-1]),
-        "padding_token": names(chat.padding),
+        **head.chat.describe(),
+        "fingerprint": head.chat.fingerprint(),
+        "beginnings": beginnings((talks[0].full or talks[0].prompt).ids, head.chat.tokenizer),
+        "end_token": names(head.chat.end),
+        "end_supervised": ended,
+        "padding_token": names(head.chat.padding),
     }
 
 

@@ -156,7 +156,8 @@ def _passes(step: Sequence[Any], head: Any, accumulate: int) -> Iterator[Load]:
     for share in order.share(range(len(step)), parts=accumulate):
         for part in head.cut([step[i] for i in share]) if share else ():
             if not hasattr(head, "sharing"):
-                yield padded([item.length for item in part])
+                rows = len(part) * max(map(learnt, part)) if isinstance(part[0], Conversation) else None
+                yield padded([item.length for item in part], rows=rows)
                 continue
             prefix = packs.shared(part) if _shares(head) else 0
             yield packed(prefix, [item.length - prefix for item in part], sum(map(learnt, part)))

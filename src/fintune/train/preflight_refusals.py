@@ -31,6 +31,11 @@ class Reading:
     limit: int
 
     @property
+    def speaker(self) -> Any:
+        """What has the tokenizer and the end token: the chat, or the head of a model without one."""
+        return getattr(self.head, "chat", self.head)
+
+    @property
     def learnt(self) -> tuple[int, ...]:
         """Ids of the supervised tokens."""
         return tuple(token for token, supervised in zip(self.full.ids, self.full.supervised, strict=True) if supervised)
@@ -69,7 +74,7 @@ def _cut(of: Reading) -> str:
 
 
 def _endless(of: Reading) -> str:
-    return "" if of.learnt[-1:] == (of.head.chat.end,) else f"its last supervised token is not {_name(of, of.head.chat.end)}"
+    return "" if of.learnt[-1:] == (of.speaker.end,) else f"its last supervised token is not {_name(of, of.speaker.end)}"
 
 
 def _begun_twice(of: Reading) -> str:
@@ -80,14 +85,13 @@ def _begun_twice(of: Reading) -> str:
 def _steered(of: Reading) -> str:
     """Control tokens that the same roles with harmless contents would not have."""
     extra = _controls(of, of.item.prompt.ids) != _harmless(of)
-    allowed = {of.head.chat.end} | (_thoughts(of) if _thinks(of) == "reason" else set())
-    foreign = [token for token in _controls(of, of.learnt) if token not in allowed | _thoughts(of)]
+    foreign = [token for token in _controls(of, of.learnt) if token not in {of.head.chat.end, *_thoughts(of)}]
     return "control tokens stand in its text" if extra else f"{_name(of, foreign[0])} stands in its target" if foreign else ""
 
 
 def _thought(of: Reading) -> str:
     found = [mark for mark in _THINKING if mark in of.written]
-    return f"{found[0]} is supervised" if found and _thinks(of) == "empty" else ""
+    return f"{found[0]} is supervised" if found and of.head.chat.thinking == "empty" else ""
 
 
 def _unreadable(of: Reading) -> str:
@@ -100,24 +104,51 @@ def _unreadable(of: Reading) -> str:
     return f"characters {lost[:_SHOWN]} are lost" if lost else found.reason or "another value is read from them"
 
 
-# What is looked for, in this order, whose fault it is, and how to mend it.
-_CHECKS: tuple[tuple[Finder, type[FintuneError], str, str, str], ...] = (
-    (_too_long, RecipeError, "too long", "cutting it would take away its target", "raise data.max_tokens, or set data.too_long=drop"),
-    (_nothing, GateError, "nothing would be learnt", "the run would train nothing",
-     "give it gold annotation, or set prompt.template=plain"),
-    (_prompt, GateError, "the prompt would be learnt", "the model would learn to write questions",
-     "mend the template so that it ends where the answer begins, or set prompt.template=plain"),
-    (_cut, GateError, "the target is cut", "the model would learn to stop in the middle", "raise data.max_tokens"),
-    (_endless, GateError, "the end is not learnt", "a model that is not taught its end token never stops",
-     "mend the template so that an end token follows the answer, or set prompt.template=plain"),
-    (_begun_twice, GateError, "the text begins twice", "one beginning-of-text token is what the model was trained with",
-     "take it out of the template, which the tokenizer adds it to"),
-    (_steered, DataError, "the text holds control tokens", "they could end a turn or open another role",
-     "write them in another way, or take the example out"),
-    (_thought, DataError, "a think block would be learnt", "prompt.thinking=empty has the model answer at once",
-     "set prompt.thinking=reason, or take the block out of the answers"),
-    (_unreadable, RecipeError, "the target does not come back from its tokens", "the vocabulary of the base model cannot write it",
-     "set prompt.target to another format, or choose another base model"),
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What is looked for, what it is called and whose fault it is, why it matters, and how to mend it."""
+
+    find: Finder
+    error: type[FintuneError]
+    what: str
+    why: str
+    fix: str
+
+
+_ALWAYS = (
+    Check(_too_long, RecipeError, "too long", "cutting it would take away its target", "raise data.max_tokens, or set data.too_long=drop"),
+    Check(
+        _nothing, GateError, "nothing would be learnt", "the run would train nothing",
+        "give it gold annotation, or set prompt.template=plain",
+    ),
+    Check(
+        _prompt, GateError, "the prompt would be learnt", "the model would learn to write questions",
+        "mend the template so that it ends where the answer begins, or set prompt.template=plain",
+    ),
+)  # fmt: skip
+_ENDS = Check(
+    _endless, GateError, "the end is not learnt", "a model that is not taught its end token never stops",
+    "mend the template so that an end token follows the answer, or set prompt.template=plain",
+)  # fmt: skip
+_OF_CHATS = (
+    Check(_cut, GateError, "the target is cut", "the model would learn to stop in the middle", "raise data.max_tokens"),
+    _ENDS,
+    Check(
+        _begun_twice, GateError, "the text begins twice", "one beginning-of-text token is what the model was trained with",
+        "take it out of the template, which the tokenizer adds it to",
+    ),
+    Check(
+        _steered, DataError, "the text holds control tokens", "they could end a turn or open another role",
+        "write them in another way, or take the example out",
+    ),
+    Check(
+        _thought, DataError, "a think block would be learnt", "prompt.thinking=empty has the model answer at once",
+        "set prompt.thinking=reason, or take the block out of the answers",
+    ),
+    Check(
+        _unreadable, RecipeError, "the target does not come back from its tokens", "the vocabulary of the base model cannot write it",
+        "set prompt.target to another format, or choose another base model",
+    ),
 )  # fmt: skip
 
 
@@ -125,7 +156,7 @@ def refuse(head: Any, task: Task, items: Sequence[Conversation], *, limit: int) 
     """Look at every conversation.
 
     Args:
-        head: with a `chat`.
+        head: with a `chat`; of a model without one only what is learnt and how it ends is looked at.
         task: which reads targets back.
         items: to train on.
         limit: most tokens of one.
@@ -133,14 +164,17 @@ def refuse(head: Any, task: Task, items: Sequence[Conversation], *, limit: int) 
     Raises:
         GateError, RecipeError, DataError: for the first check that any conversation fails, with the first example and their number.
     """
-    padding(head.chat)
+    chats = hasattr(head, "chat")
+    if chats:
+        padding(head.chat)
     read = [Reading(item, item.full or item.prompt, head, task, limit) for item in items]
-    for find, error, what, why, fix in _CHECKS:
-        found = [(of.item.source, detail) for of in read if (detail := find(of))]
+    for check in (*_ALWAYS, *(_OF_CHATS if chats else (_ENDS,))):
+        found = [(of.item.source, detail) for of in read if (detail := check.find(of))]
         if found:
             source, detail = found[0]
             others = f", and {len(found) - 1} more: {_listed([s for s, _ in found[1:]])}" if len(found) > 1 else ""
-            raise error(f"{what}: {detail}, in example {source.id!r}{others}", where=source.where or "--data", why=why, fix=fix)
+            what = f"{check.what}: {detail}, in example {source.id!r}{others}"
+            raise check.error(what, where=source.where or "--data", why=check.why, fix=check.fix)
 
 
 def padding(chat: Any) -> None:
@@ -175,10 +209,6 @@ def gold(example: Example) -> object:
     return (frozenset(example.spans or ()), example.label, example.answer)
 
 
-def _thinks(of: Reading) -> str:
-    return str(of.head.chat.describe().get("thinking", ""))
-
-
 def _thoughts(of: Reading) -> set[int]:
     """Ids of the think marks."""
     vocabulary = of.head.chat.tokenizer.get_added_vocab()
@@ -199,7 +229,7 @@ def _harmless(of: Reading) -> list[int]:
 
 
 def _name(of: Reading, token: int) -> str:
-    return repr(of.head.chat.tokenizer.convert_ids_to_tokens(token))
+    return repr(of.speaker.tokenizer.convert_ids_to_tokens(token))
 
 
 def _listed(examples: Sequence[Example]) -> str:

@@ -252,8 +252,8 @@ def test_the_contract_has_the_spelling_and_the_tokenizer() -> None:
     described = head().describe()
     assert json.loads(json.dumps(described)) == described
     assert described["spelling"] == {"marks": {"{": "(", "}": ")"}, "escape": head().spelling.escape}
-    other = Seq2SeqHead(load_task("finance-ner-7"), writing.tokenizer(), prompt=Prompt(), max_tokens=400, too_long="refuse", decoding="auto",
-                        max_new_tokens=None)  # fmt: skip
+    settings: dict[str, Any] = {"prompt": Prompt(), "max_tokens": 400, "too_long": "refuse", "decoding": "auto", "max_new_tokens": None}
+    other = Seq2SeqHead(load_task("finance-ner-7"), writing.tokenizer(), **settings)
     assert head().contract == head().contract != other.contract
 
 

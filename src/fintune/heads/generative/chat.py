@@ -27,7 +27,7 @@ class Chat:
     """One way of writing conversations for one tokenizer.
 
     `end` is the id that the model learns to end with, `stop` all ids that end what it writes, and `padding` one that is neither
-    of them and that nothing teaches.
+    of them and that nothing teaches. `lead` are blanks that the template has the model write before a target.
 
     Args:
         tokenizer: a fast one of transformers.
@@ -56,7 +56,7 @@ class Chat:
         self._thought = thoughts.block(self._words.pieces(str(asked[-1])), self._marks)
         self._closing = thoughts.closing(self.thinking, self._thought, newline=str(asked[-1]).endswith("\n"))
         self._last = self._pieces([_PROBE])[-1]
-        self._lead, self.end = self._around_the_answer()
+        self.lead, self.end = self._around_the_answer()
         self.stop = frozenset({self.end, *extra_stop, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])})
         self.padding = self._unused()
         special_ids = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special} | set(tokenizer.all_special_ids)
@@ -87,19 +87,19 @@ class Chat:
 
     def plain(self, text: str) -> tuple[int, ...]:
         """Ids of a target as it stands after a prompt, without the end token."""
-        return self._words.encode(self._lead + text, self._words.place_after(self._last)).ids
+        return self._words.encode(self.lead + text, self._words.place_after(self._last)).ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids that a model wrote: special tokens dropped, marks of thinking kept, blanks as they are."""
         words = [i for i in map(int, ids) if i not in self._dropped]
-        return str(self.tokenizer.decode(words, skip_special_tokens=False, clean_up_tokenization_spaces=False)).removeprefix(self._lead)
+        return str(self.tokenizer.decode(words, skip_special_tokens=False, clean_up_tokenization_spaces=False)).removeprefix(self.lead)
 
     def describe(self) -> dict[str, Any]:
         """Everything that determines the ids of a conversation, as plain JSON."""
         return {
             "template": self._template.name,
             "template_sha256": hashlib.sha256(self._template.source.encode()).hexdigest(),
-            "tokenizer_sha256": self._words.sha256(),
+            "tokenizer_sha256": self._words.sha256,
             "variables": dict(self._template.variables),
             "date": DATE,
             "thinking": self.thinking,
@@ -176,7 +176,7 @@ class Chat:
         if self.thinking == "reason":
             newline = self._last.text.endswith("\n")
             pieces = thoughts.reasoned(target, reasoning, marks=self._marks, thought=self._thought, newline=newline)
-        return [*([Piece(self._lead)] if self._lead else []), *pieces, Piece(self._literal(self.end), self.end)]
+        return [*([Piece(self.lead)] if self.lead else []), *pieces, Piece(self._literal(self.end), self.end)]
 
     def _around_the_answer(self) -> tuple[str, int]:
         """Blanks that the template puts before an assistant's words but not into the prompt, and the token that ends them."""

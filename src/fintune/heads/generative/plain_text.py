@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from tokenizers import Tokenizer, models
@@ -55,6 +55,7 @@ class PlainText:
         self._bare: dict[Place, Tokenizer] = {place: _bare(tokenizer.backend_tokenizer, place) for place in ("start", "after", "inside")}
         self.pieces = cache(self._pieces)
 
+    @cached_property
     def sha256(self) -> str:
         """Hash of vocabulary, merges, normalisation and added tokens; padding and truncation are not part of it."""
         added = [

@@ -88,7 +88,7 @@ class Seq2SeqHead:
     def describe(self) -> dict[str, Any]:
         """Tokenizer, spelling and the task's prompt: the contract between training and prediction."""
         return {
-            "head": "seq2seq", "tokenizer_sha256": self._words.sha256(), "spelling": self.spelling.describe(),
+            "head": "seq2seq", "tokenizer_sha256": self._words.sha256, "spelling": self.spelling.describe(),
             "end": str(self.tokenizer.convert_ids_to_tokens(self.end)), "task": self.task.describe(),
         }  # fmt: skip
 
