@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
 import tiny
@@ -20,22 +22,27 @@ EXTRA = (
 
 
 @cache
-def _trained(extra: tuple[str, ...]) -> str:
-    inner = Tokenizer(models.Unigram())
+def _made(extra: tuple[str, ...]) -> str:
+    """Words that occur often and all characters, each with the logarithm of its share; training would not give the same twice."""
+    counts: Counter[str] = Counter()
+    for text in [*(e.text for e in tiny.examples()), *extra]:
+        for word in text.split():
+            counts.update([f"▁{word}", "▁", *word])
+    kept = {piece: count for piece, count in counts.items() if len(piece) == 1 or count > 4}
+    total = sum(kept.values())
+    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
+    inner = Tokenizer(models.Unigram([*special, *((piece, math.log(kept[piece] / total)) for piece in sorted(kept))], unk_id=2))
     inner.normalizer = normalizers.NFKC()
     inner.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()])
     inner.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=420, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False
-    )  # fmt: skip
-    inner.train_from_iterator([*(e.text for e in tiny.examples()), *extra * 3], trainer)
     inner.post_processor = processors.TemplateProcessing(single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)])
+    inner.add_special_tokens(["<pad>", "</s>", "<unk>"])
     return str(inner.to_str())
 
 
 def tokenizer(extra: tuple[str, ...] = EXTRA) -> Any:
     """A unigram tokenizer of words and marks, without braces, `~`, `<`, line ends or ideographs."""
-    inner = Tokenizer.from_str(_trained(extra))
+    inner = Tokenizer.from_str(_made(extra))
     return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="</s>", pad_token="<pad>", unk_token="<unk>")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,6 +97,16 @@ def test_a_planted_fault_is_refused(plant: Callable[[Conversation], Conversation
     assert "more" not in error.what
     assert error.where == f"train.jsonl:{place + 1}"
     assert mend in error.fix
+
+
+@pytest.mark.parametrize(("plant", "what"), [(unsupervised, "nothing"), (all_supervised, "the prompt"), (endless, "the end is not learnt")])
+def test_heads_without_a_chat_are_looked_at_too(plant, what):
+    of = head()
+    bare: Any = SimpleNamespace(tokenizer=of.chat.tokenizer, end=of.chat.end)
+    items = of.encode(spanned())
+    refuse(bare, of.task, items, limit=2000)
+    with pytest.raises(GateError, match=what):
+        refuse(bare, of.task, [*items[:2], plant(items[2])], limit=2000)
 
 
 def test_how_many_have_the_fault_is_said_and_who_they_are():

@@ -5,8 +5,8 @@ import torch
 
 from fintune import recipe as recipes
 from fintune import run
-from fintune.heads.build import build, load
 from fintune.heads.base import IGNORED
+from fintune.heads.build import build, load
 from fintune.records import Example, Span
 from fintune.tasks.base import load_task
 from fintune.train.run import settle, train

@@ -131,11 +131,12 @@ class Certificate:
     def summary(self) -> str:
         """The most important of it in one line, for a log; it holds no text of the data."""
         spread, needs = self.supervised, self.needs
-        of_each = f"{spread.median} {self.unit} learnt of each ({spread.min} to {spread.max})"
+        of_each = f"{spread.median} {self.unit} learnt of each ({spread.min} to {spread.max})" if spread.max > 1 else "a label of each"
         parts = [f"pre-flight passed: {self.examples - len(self.left_out):,} examples", of_each]
         if self.left_out:
             parts.append(f"{len(self.left_out)} too long and left out")
         if self.epoch.prefix and self.saved > 0:
             parts.append(f"{self.saved:.0%} of tokens saved by a shared prefix")
-        parts.append(f"about {needs.memory.total / 2**30:.1f} GiB and {needs.seconds:.0f} s on {needs.device} (estimated)")
+        size, unit = (needs.memory.total / 2**20, "MiB") if needs.memory.total < 2**30 else (needs.memory.total / 2**30, "GiB")
+        parts.append(f"about {size:.3g} {unit} and {needs.seconds:.2g} s of arithmetic on {needs.device} (estimated)")
         return ", ".join(parts)

@@ -225,3 +225,24 @@ def test_a_pack_for_a_model_without_this_attention_fails_loudly() -> None:
         model.set_attn_implementation(implementation)
         with pytest.raises(RuntimeError):
             packs.forward(model, batch)
+
+
+def test_compiled_layers_are_not_compiled_again_for_each_pack() -> None:
+    torch.compiler.reset()
+    model = packed.base("llama", num_hidden_layers=1)
+    batches = [packs.pack(packed.conversations(4 + i, shared=5 * i, seed=i), sharing="prefix") for i in range(4)]
+    expected = [packs.loss(model, batch)[0] for batch in batches]
+    compiled: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _: list[Tensor]) -> Callable[..., Any]:
+        compiled.append(graph)
+        return graph.forward
+
+    model.model.layers[0].compile(backend=backend, dynamic=True)
+    counts = []
+    for batch, loss in zip(batches, expected, strict=True):
+        torch.testing.assert_close(packs.loss(model, batch)[0], loss)
+        counts.append(len(compiled))
+    assert counts[0] > 0
+    assert counts[1:] == [counts[1]] * 3, "the first pack without a prefix and the second with one may differ"
+    torch.compiler.reset()

@@ -69,7 +69,7 @@ def learnt() -> Rewriter:
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=5e-3, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
-    for _ in range(150):
+    for _ in range(300):
         total, count = made.loss(model, batch)
         if (total / count).item() < 0.005:
             break

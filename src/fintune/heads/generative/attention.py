@@ -7,6 +7,7 @@ over all earlier tokens of an example: sliding windows shorter than it, sinks, c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,10 +57,16 @@ def attend(
     Raises:
         RecipeError: where the layout did not arrive, or the architecture asks for something else than plain attention.
     """
-    if layout is None:
-        if attention_mask is not None and attention_mask.numel() == 0:
-            raise _refused(module, "it does not hand the layout of a pack to its attention")
-        return _SDPA(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
+    if layout is not None:
+        return _on_a_pack(module, query, key, value, layout, options), None
+    if attention_mask is not None and attention_mask.numel() == 0:
+        raise _refused(module, "it does not hand the layout of a pack to its attention")
+    return _SDPA(module, query, key, value, attention_mask, **options)  # type: ignore[no-any-return]
+
+
+@torch.compiler.disable  # a compiled layer calls it as it is: the sizes of a pack are new in each step
+def _on_a_pack(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, layout: Layout, options: Mapping[str, Any]) -> Tensor:
+    """See `attend`."""
     odd = sorted(name for name, given in options.items() if name not in HEEDED | INDIFFERENT and given is not None)
     if odd:
         raise _refused(module, f"it asks its attention for {', '.join(odd)}")
@@ -70,7 +77,7 @@ def attend(
     dtype = arithmetic(value)  # under autocast, rotations leave queries and keys in fp32; stock attention is cast by torch
     rows = [x.to(dtype) for x in rows]
     out = layout.attend(rows[0], rows[1], rows[2], scaling=options.get("scaling"), dropout=options.get("dropout", 0.0))
-    return out[None], None
+    return out[None]
 
 
 _SDPA = AttentionInterface()["sdpa"]

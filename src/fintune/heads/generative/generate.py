@@ -1,7 +1,7 @@
 """Greedy writing for a batch of prompts: the common beginning once, no work for finished rows, grammars where there are some.
 
 What a grammar forces is fed together with the token before it, so that keys and quotes cost no step of their own. Nothing is
-drawn at random and beams are not offered. `tests/heads/generative/test_generate.py` holds it to transformers' `generate`,
+drawn at random, and there are no beams. `tests/heads/generative/test_generate.py` holds it to transformers' `generate`,
 `benchmarks/generation.py` measures it.
 """
 
@@ -17,6 +17,9 @@ from torch import Tensor
 
 from fintune.heads.generative.constrain import Constraint
 from fintune.heads.generative.rows import Rows
+
+# Tokens for which a forward pass takes the time that it takes for one, since all weights have to be read.
+_FIXED, _FIXED_ELSEWHERE = {"cpu": 64}, 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ class _Row:
     def live(self) -> bool:
         """Whether it goes on."""
         return not self.finished and len(self.ids) < self.budget
+
+    def fed(self, width: int) -> list[int]:
+        """The next tokens of the queue, which leave it."""
+        block, self.queue = self.queue[:width], self.queue[width:]
+        return block
 
     def take(self, token: int, logprob: float, stop: frozenset[int]) -> None:
         """The model's choice and all that follows from it."""
@@ -107,14 +115,13 @@ def generate(
             row.follow(row.constraint)
     live = _narrow(cache, rows)
     while live:
-        width = _width([len(row.queue) for row in live])
-        logits = cache.feed([row.queue[:width] for row in live])
-        ready = [n for n, row in enumerate(live) if len(row.queue) <= width]
-        if len(ready)<len(live): logits=logits[ready]
-        if ready: tokens, logprobs = _choose(logits, [live[n].constraint for n in ready])
-        for row in live: row.queue=row.queue[width:]
-        for n, token, logprob in zip(ready, tokens, logprobs, strict=True) if ready else ():
-            live[n].take(token, logprob, stop)
+        width = _width([len(row.queue) for row in live], _FIXED.get(cache.device.type, _FIXED_ELSEWHERE))
+        logits = cache.feed([row.fed(width) for row in live])
+        ready = [number for number, row in enumerate(live) if not row.queue]
+        if ready:
+            tokens, logprobs = _choose(logits[ready], [live[number].constraint for number in ready])
+            for number, token, logprob in zip(ready, tokens, logprobs, strict=True):
+                live[number].take(token, logprob, stop)
         live = _narrow(cache, live)
     return [row.written() for row in rows]
 
@@ -125,6 +132,11 @@ def _narrow(cache: Rows, rows: list[_Row]) -> list[_Row]:
     if going and len(going) < len(rows):
         going = cache.keep(going)
     return [rows[number] for number in going]
+
+
+def _width(lengths: Sequence[int], fixed: int) -> int:
+    """How many tokens of each queue to feed: most tokens for the time, which padded columns take like others."""
+    return max(range(1, max(lengths) + 1), key=lambda width: sum(min(n, width) for n in lengths) / (fixed + len(lengths) * width))
 
 
 def _choose(logits: Tensor, constraints: Sequence[Constraint | None]) -> tuple[list[int], list[float]]:
@@ -156,9 +168,3 @@ def unpacked(bits: Tensor, vocabulary: int) -> Tensor:
     places = torch.arange(32, dtype=torch.int32, device=bits.device)
     return ((bits[:, :, None] >> places) & 1).bool().flatten(1)[:, :vocabulary]
 
-
-import os
-A=float(os.environ.get("A","48"))
-def _width(lengths):
-    m=max(lengths)
-    return max(range(1,m+1),key=lambda w: sum(min(n,w) for n in lengths)/(A+len(lengths)*w))

@@ -85,7 +85,8 @@ class Template:
                 f"chat template {self.name!r} is not valid Jinja", where="prompt.template", why=outcome["broken"],
                 fix="mend it, or set prompt.template=plain",
             )  # fmt: skip
-        return outcome["texts"]
+        texts: Sequence[dict[str, str]] = outcome["texts"]
+        return texts
 
     def _checked(self, outcome: dict[str, Any]) -> dict[str, Any]:
         if "unsafe" in outcome:

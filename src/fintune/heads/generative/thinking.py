@@ -51,7 +51,7 @@ def resolve(thinking: str, known: str, source: str, *, plain: bool, marked: bool
         )  # fmt: skip
     if thinking not in SWITCHES:
         raise RecipeError(f"unknown thinking {thinking!r}", where="prompt.thinking", fix=f"known: auto, {', '.join(SWITCHES)}")
-    return thinking  # type: ignore[return-value]
+    return thinking
 
 
 def block(prompt_end: Sequence[Piece], marks: tuple[int, int] | None) -> Block:
