@@ -148,6 +148,7 @@ class Run:
         """The report as one self-contained HTML page."""
         from fintune.report.html import ReportInputs, render
 
+        preflight = self.folder / folders.PREFLIGHT
         return render(
             ReportInputs(
                 report=report,
@@ -157,7 +158,7 @@ class Run:
                 examples=examples,
                 predictions=found,
                 data_card=report["data"],
-                preflight=folders.read_json(self.folder / folders.PREFLIGHT),
+                preflight=folders.read_json(preflight) if preflight.is_file() else {},  # runs of older versions have none
                 commands=self.commands(source),
             )
         )

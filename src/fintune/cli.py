@@ -123,7 +123,9 @@ def train(
         if json_:
             print_json({"preflight": certificate.record()})
         else:
-            terminal().print(certificate.rich(), soft_wrap=True)
+            from fintune.report.terminal import certificate as shown
+
+            terminal().print(shown(certificate.record()))
         return
 
     with Watch(mode(quiet=quiet, json=json_)) as watch:

@@ -72,6 +72,13 @@ def test_the_headline_speaks_of_the_kind(kind, said):
     assert found.counts[0][1] == {"label": "texts", "answer": "questions"}[kind]
 
 
+def test_questions_about_one_text_are_no_repetition():
+    found = made_up_kinds.inputs("answer")
+    assert found.data_card["exact_duplicates"] > 0
+    assert "repeat another text" not in PAGES["answer"].data
+    assert any("repeat another text" in remark for remark in headline({**found.report, "kind": "label"}, found.data_card).remarks)
+
+
 @every_kind
 def test_the_base_model_before_training_is_drawn_and_tabled(kind):
     report = INPUTS[kind].report

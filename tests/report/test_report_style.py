@@ -52,6 +52,9 @@ def test_lettering_stands_out_from_its_ground(colours):
         assert contrast(colours["paper"], mix(colours[name], 0.82, colours["ink"])) >= 4.5, name
         assert contrast(colours["ink"], mix(colours[name], 0.20, colours["paper"])) >= 4.5, name
         assert contrast(colours[name], colours["paper"]) >= 3, name
+    assert contrast(colours["ink"], mix(colours["learnt"], 0.20, colours["paper"])) >= 4.5
+    for name in ("floor", "before", "learnt"):
+        assert contrast(colours[name], colours["paper"]) >= 3, name
     for heat in ("accent", "wrong"):
         assert contrast(colours["ink"], mix(colours[heat], 0.49, colours["wash"])) >= 4.5
 

@@ -113,8 +113,10 @@ def test_the_environment_leaves_nothing_out_that_a_manifest_may_hold():
 
 
 def test_the_data_card_shows_known_and_unknown_keys():
-    rows = dict(facts.data_card({**inputs().data_card, "language": "en"}))
+    rows = dict(facts.data_card({**inputs().data_card, "language": "en"}, "spans"))
     assert rows["Licence"] == "CC BY 4.0"
     assert rows["Texts"] == "30"
     assert rows["Language"] == "en"
+    assert rows["Spans"] == "108"
+    assert not {"Spans", "Texts without annotation"} & set(dict(facts.data_card(inputs().data_card, "label")))
     assert facts.label_counts(inputs().data_card)[0] == ("Company", 25, 1.0)

@@ -107,6 +107,7 @@ class LettersHead:
 
     def __init__(self, task: Any, chat: LettersChat, *, pack_tokens: int = 100_000) -> None:
         self.task, self.chat, self.pack_tokens = task, chat, pack_tokens
+        self.tokenizer = chat.tokenizer
         self.left_out: list[str] = []
 
     def encode(self, examples: Sequence[Example]) -> list[Conversation]:

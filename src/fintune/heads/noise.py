@@ -1,7 +1,7 @@
 """Noise on token embeddings during training: scaled by the example's own length, whatever the layout of the batch.
 
 Padded batches and packs are both served. `exact` says where packs may share a prefix and still draw as they would without.
-`pytest tests/laws/test_noise.py tests/heads/test_noise.py` exercises it.
+`pytest tests/laws/test_noise.py tests/heads/test_noise_in_packs.py` exercises it.
 """
 
 from __future__ import annotations

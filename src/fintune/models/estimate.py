@@ -150,7 +150,7 @@ def _kept(of: Structure, size: int, device: str) -> int:
 def _weights(model: nn.Module, held: torch.dtype, quantisation: str) -> int:
     """Bytes of the frozen parameters."""
     few = [module for name, module in model.named_modules() if is_linear(name, module) and not OUTPUT_LAYERS & set(name.split("."))]
-    elements = sum(m.in_features * m.out_features for m in few) if quantisation != "none" else 0  # type: ignore[operator,misc]
+    elements = sum(m.in_features * m.out_features for m in few) if quantisation != "none" else 0
     whole = sum(_elements(p) for p in _frozen(model.parameters())) - elements
     return whole * held.itemsize + round(elements * _QUANTISED.get(quantisation, 0.0))
 

@@ -17,6 +17,7 @@ _CARD = {
     "unaligned": "Annotated surfaces not in the text", "exact_duplicates": "Repeated texts", "duplicates": "Repeated texts",
     "characters": "Characters of a text", "lengths": "Length of a text",
 }  # fmt: skip
+_OF_SPANS = ("spans", "without_annotation", "unaligned")
 _GROUPS = {
     "Base model": {"base": "", "base_sha256": "weights (SHA-256)", "licence": "licence"},
     "Training": {
@@ -41,9 +42,10 @@ class Group:
     rows: Rows
 
 
-def data_card(card: Mapping[str, Any]) -> Rows:
-    """The card without its label counts."""
-    known = [(words, card[key]) for key, words in _CARD.items() if card.get(key) not in (None, "", {})]
+def data_card(card: Mapping[str, Any], kind: str) -> Rows:
+    """The card without its label counts, and for kinds other than spans without what is counted of spans."""
+    left_out = () if kind in ("spans", "") else _OF_SPANS
+    known = [(words, card[key]) for key, words in _CARD.items() if card.get(key) not in (None, "", {}) and key not in left_out]
     others = [(key.replace("_", " ").capitalize(), card[key]) for key in map(str, card) if key not in (*_CARD, "labels")]
     return tuple((words, said(value)) for words, value in (*known, *others))
 

@@ -149,6 +149,7 @@ def _remarks(report: Mapping[str, Any], value: Score | None, others: Mapping[str
         remarks.append(f"{counted(unplaced, 'annotated surface')} without a place in the text: in the scores by surface only.")
     if invented:
         remarks.append(f"{counted(invented, 'predicted surface')} not in the text: wrong in every score.")
-    if duplicates := whole(card.get("exact_duplicates")):
+    # Several questions about one text are no repetition.
+    if (duplicates := whole(card.get("exact_duplicates"))) and kind_of(report) != "answer":
         remarks.append(f"{counted(duplicates, 'text')} of {examples or card.get('examples', 0):,} repeat another text of this data.")
     return remarks

@@ -117,7 +117,7 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "errors": tables.error_rows(report),
         "outputs": outputs(inputs.predictions),
         "browser": found,
-        "card": facts.data_card(inputs.data_card),
+        "card": facts.data_card(inputs.data_card, figures.kind_of(report)),
         "card_labels": facts.label_counts(inputs.data_card),
         "certificate": preflight.facts(inputs.preflight),
         "masks": preflight.masks(inputs.preflight),

@@ -40,7 +40,7 @@ def outputs(predictions: Sequence[Prediction]) -> Outputs | None:
     """The counts over predictions; None where no model wrote anything and nothing was mended."""
     if not any(prediction.raw or prediction.status != "ok" for prediction in predictions):
         return None
-    statuses = Counter(prediction.status for prediction in predictions)
+    statuses = Counter[str](prediction.status for prediction in predictions)
     found: Counter[tuple[str, str]] = Counter()
     first: dict[tuple[str, str], tuple[str, str]] = {}
     for prediction in predictions:

@@ -16,6 +16,7 @@ from fintune.errors import GateError
 from fintune.heads.generative.conversation import Conversation
 from fintune.models import estimate, speed
 from fintune.models.precision import arithmetic
+from fintune.models.structure import structure
 from fintune.recipe import Recipe
 from fintune.records import Example
 from fintune.tasks.base import Task
@@ -96,7 +97,7 @@ def _needs(recipe: Recipe, model: nn.Module, epoch: Epoch) -> Needs:
     kept = estimate.memory(model, epoch.largest, recompute="never", **settings)
     recomputed = speed.recomputes(recipe.train, device=device, needed=kept.total)
     recompute: estimate.Recompute = "always" if recomputed else "never"
-    work = recipe.train.epochs * estimate.flops(estimate.structure(model), epoch.load, recompute=recompute)
+    work = recipe.train.epochs * estimate.flops(structure(model), epoch.load, recompute=recompute)
     measured = estimate.rate(device, computed)
     return Needs(
         device=device.type,

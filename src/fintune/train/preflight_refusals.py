@@ -22,13 +22,17 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class Reading:
-    """One conversation as the checks see it: with its target, and with what its supervised tokens say."""
+    """One conversation as the checks see it: with its target, and with what its supervised tokens say.
+
+    `controls` are the ids of tokens that no plain text has, and `limit` the most tokens of a conversation.
+    """
 
     item: Conversation
     full: Rendered
     head: Any
     task: Task
     limit: int
+    controls: frozenset[int]
 
     @property
     def speaker(self) -> Any:
@@ -167,7 +171,9 @@ def refuse(head: Any, task: Task, items: Sequence[Conversation], *, limit: int) 
     chats = hasattr(head, "chat")
     if chats:
         padding(head.chat)
-    read = [Reading(item, item.full or item.prompt, head, task, limit) for item in items]
+    tokenizer = head.tokenizer
+    controls = frozenset(tokenizer.added_tokens_decoder) - {tokenizer.unk_token_id}
+    read = [Reading(item, item.full or item.prompt, head, task, limit, controls) for item in items]
     for check in (*_ALWAYS, *(_OF_CHATS if chats else (_ENDS,))):
         found = [(of.item.source, detail) for of in read if (detail := check.find(of))]
         if found:
@@ -216,8 +222,7 @@ def _thoughts(of: Reading) -> set[int]:
 
 
 def _controls(of: Reading, ids: Sequence[int]) -> list[int]:
-    tokenizer = of.head.chat.tokenizer
-    return [token for token in ids if token in tokenizer.added_tokens_decoder and token != tokenizer.unk_token_id]
+    return [token for token in ids if token in of.controls]
 
 
 def _harmless(of: Reading) -> list[int]:

@@ -15,6 +15,7 @@ from torch import Tensor
 import packed
 from fintune.errors import RecipeError
 from fintune.heads.generative import attention, layouts, packs
+from fintune.heads.generative.gather import Rows
 
 CPU = torch.device("cpu")
 branches_of = st.lists(st.integers(1, 24), min_size=1, max_size=7)
@@ -96,7 +97,7 @@ def test_branches_of_like_lengths_are_computed_together() -> None:
 
 def test_a_gather_repeats_the_prefix_and_keeps_padding_out_of_the_gradient() -> None:
     rows = torch.arange(6.0).reshape(3, 2).requires_grad_()
-    gather = layouts.Rows.of(8, torch.tensor([4, 7]), torch.tensor([[0], [3]]), CPU)
+    gather = Rows.of(8, torch.tensor([4, 7]), torch.tensor([[0], [3]]), CPU)
     places = gather.gather(rows)
     assert places[:, 0].tolist() == [0, 0, 0, 0, 2, 0, 0, 4]
     weights = torch.tensor([1.0, 10, 100, 1000, 1e4, 1e5, 1e6, 1e7])
@@ -214,7 +215,7 @@ def test_a_model_that_mixes_positions_is_refused(monkeypatch: pytest.MonkeyPatch
     model = packed.base("llama")
     mixed = model.model.norm.forward
     monkeypatch.setattr(model.model.norm, "forward", lambda x: mixed(x) + 0.1 * x.mean(1, keepdim=True))
-    with pytest.raises(RecipeError, match="influence each other"):
+    with pytest.raises(RecipeError, match="otherwise in a pack"):
         attention.require(model, longest=64)
 
 
@@ -246,3 +247,21 @@ def test_compiled_layers_are_not_compiled_again_for_each_pack() -> None:
     assert counts[0] > 0
     assert counts[1:] == [counts[1]] * 3, "the first pack without a prefix and the second with one may differ"
     torch.compiler.reset()
+
+
+def test_a_kernel_that_aligns_otherwise_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some kernels put the first query at the first key: the branches of a pack would not see their prefix."""
+
+    def top_left(query: Tensor, key: Tensor, value: Tensor, cu_seq_q: Tensor, cu_seq_k: Tensor, *_: int, scale: float, **__: Any) -> Tensor:
+        pieces = zip(*(x.split(cu.diff().tolist()) for x, cu in ((query, cu_seq_q), (key, cu_seq_k), (value, cu_seq_k))), strict=True)
+        return torch.cat([written_out(q, k[: len(q)], v[: len(q)], scale) for q, k, v in pieces])
+
+    def laid(kernel: Callable[..., Tensor]) -> Callable[..., layouts.Layout]:
+        return lambda prefix, branches, *, device, dtype, dropout: layouts.varlen(prefix, branches, device=device, kernel=kernel)
+
+    model = packed.base("qwen3")
+    monkeypatch.setattr(layouts, "layout", laid(varlen_attn))
+    attention.require(model, longest=64)
+    monkeypatch.setattr(layouts, "layout", laid(top_left))
+    with pytest.raises(RecipeError, match="otherwise in a pack"):
+        attention.require(model, longest=64)

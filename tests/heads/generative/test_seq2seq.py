@@ -64,10 +64,10 @@ def adapted(*, rank: int = 8, noise: Noise | None = None) -> Rewriter:
 @pytest.fixture(scope="module")
 def learnt() -> Rewriter:
     """Trained on the first eight examples until it knows them."""
-    made, model = head(), adapted(rank=32)
+    made, model = head(), adapted(rank=64)
     batch = made.collate(made.encode(EXAMPLES, "train"))
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=5e-3, betas=(0.9, 0.98))
+    optimizer = torch.optim.Adam(trained, lr=4e-3, betas=(0.9, 0.98))
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
     for _ in range(300):
         total, count = made.loss(model, batch)
@@ -127,6 +127,16 @@ def test_constrained_writing_is_never_malformed_even_untrained() -> None:
     for source, found in zip(texts, predictions(made, model, texts), strict=True):
         assert found.status != "malformed"
         assert all(source.text[span.start : span.end] == span.text for span in found.spans or ())
+
+
+@pytest.mark.parametrize(("decoding", "max_new_tokens"), [("auto", None), ("constrained", 1)])
+def test_labels_are_of_the_set_even_untrained(decoding: str, max_new_tokens: int | None) -> None:
+    task, texts = load_task("sentiment-3"), [Example(str(i), f"Acme rose {i} %") for i in range(4)]
+    made = Seq2SeqHead(task, writing.tokenizer(), prompt=Prompt(), max_tokens=400, too_long="refuse", decoding=decoding,
+                       max_new_tokens=max_new_tokens)  # fmt: skip
+    for found in predictions(made, adapted().eval(), texts):
+        assert found.label in task.labels
+        assert found.status == ("ok" if max_new_tokens is None else "repaired")
 
 
 def test_rows_do_not_depend_on_their_batch(learnt: Rewriter) -> None:

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from fintune.errors import RecipeError
-from fintune.heads.generative.layouts import Layout, padded
+from fintune.heads.generative import layouts
+from fintune.heads.generative.layouts import Layout
 
 NAME = "fintune_packs"
 """Give it to `from_pretrained` as `attn_implementation`."""
-HEEDED = {"scaling", "dropout", "sliding_window", "layout"}
+HEEDED = {"scaling", "dropout", "sliding_window"}
 INDIFFERENT = {
     "position_ids",
     "position_embeddings",
@@ -32,8 +33,8 @@ INDIFFERENT = {
     "return_dict",
 }
 """Keywords that architectures hand to attention: those computed with, and those that change nothing. Any other is refused."""
-PROBE = 3
-"""Tokens of each text that `require` tries a model with."""
+PROBE = ((1, 2, 3, 4), (1, 2, 5, 6))
+"""Two texts that `require` tries a model with; they share two tokens."""
 
 
 def attend(
@@ -98,7 +99,7 @@ def no_mask(device: torch.device) -> Tensor:
 
 
 def require(model: Any, *, longest: int) -> None:
-    """Refuse a causal language model that cannot be computed on packs, after trying it on two texts of a few tokens.
+    """Refuse a causal language model that cannot be computed on packs, after trying it on two short texts with a shared prefix.
 
     Args:
         model: with `NAME` as its attention; or a `PeftModel` of it.
@@ -126,7 +127,7 @@ def require(model: Any, *, longest: int) -> None:
     if calls != config.num_hidden_layers:
         raise _refused(base, f"its {config.num_hidden_layers} layers attend {calls} times")
     if not _alike(packed, alone):
-        raise _refused(base, "two texts in a pack influence each other")
+        raise _refused(base, "a text scores otherwise in a pack than alone")
 
 
 _FAILED = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyError)
@@ -136,31 +137,31 @@ _FAILED = (RuntimeError, ValueError, TypeError, AttributeError, IndexError, KeyE
 @torch.no_grad()
 def _tried(model: Any, base: Any) -> tuple[int, Tensor, Tensor]:
     """Calls of `attend`, and logits `(2, tokens, vocabulary)` of two texts in a pack, and of each alone."""
-    place = base.get_input_embeddings().weight.device
-    tokens = torch.arange(1, 2 * PROBE + 1, device=place)
-    probe = _Counted(padded(0, [PROBE, PROBE], device=place))
+    weights = base.get_input_embeddings().weight
+    place = weights.device
+    probe = _Counted(layouts.layout(2, [2, 2], device=place, dtype=arithmetic(weights), dropout=0.0))
     packed = model(
-        input_ids=tokens[None], position_ids=torch.arange(PROBE, device=place).repeat(1, 2), layout=probe,
-        attention_mask=no_mask(place), logits_to_keep=torch.arange(2 * PROBE, device=place), use_cache=False,
+        input_ids=torch.tensor([[*PROBE[0], *PROBE[1][2:]]], device=place), position_ids=torch.tensor([[0, 1, 2, 3, 2, 3]], device=place),
+        layout=probe, attention_mask=no_mask(place), logits_to_keep=torch.arange(6, device=place), use_cache=False,
     ).logits  # fmt: skip
-    alone = model(input_ids=tokens.view(2, PROBE), use_cache=False).logits
-    return probe.calls, packed.view_as(alone), alone
+    alone = model(input_ids=torch.tensor(PROBE, device=place), use_cache=False).logits
+    return probe.calls, packed[0, torch.tensor([[0, 1, 2, 3], [0, 1, 4, 5]], device=place)], alone
 
 
 @dataclass(slots=True)
 class _Counted:
     """A layout that counts the layers that use it."""
 
-    layout: Layout
+    inner: Layout
     calls: int = 0
 
     @property
     def longest(self) -> int:
-        return self.layout.longest
+        return self.inner.longest
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, *, scaling: float | None, dropout: float) -> Tensor:
         self.calls += 1
-        return self.layout.attend(query, key, value, scaling=scaling, dropout=dropout)
+        return self.inner.attend(query, key, value, scaling=scaling, dropout=dropout)
 
 
 def _alike(logits: Tensor, others: Tensor) -> bool:

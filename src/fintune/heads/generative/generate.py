@@ -167,4 +167,3 @@ def unpacked(bits: Tensor, vocabulary: int) -> Tensor:
     """`packed` as booleans `(rows, vocabulary)`, on the device of `bits`."""
     places = torch.arange(32, dtype=torch.int32, device=bits.device)
     return ((bits[:, :, None] >> places) & 1).bool().flatten(1)[:, :vocabulary]
-

@@ -2,7 +2,7 @@
 
 A pack is a prefix of P tokens, then one branch after another. Each branch sees the prefix and itself (`attention`), positions go
 on from the prefix, and only rows whose next token is supervised reach the vocabulary: loss and gradient are those of the
-conversations one by one. `python benchmarks/packs.py` says what it saves; `pytest tests/laws/test_packs.py` that it is the same.
+conversations one by one. `python benchmarks/packs.py` says what it saves; `pytest tests/laws/test_exact_packs.py` that it is the same.
 """
 
 from __future__ import annotations

@@ -223,8 +223,8 @@ class Seq2SeqHead:
 
     @cached_property
     def _empty(self) -> int:
-        """Tokens of the longest label, or of a target without any span."""
-        texts = self.labels if self.task.kind == "label" else (self.task.target(Example("", "", spans=())),)
+        """Tokens of the longest label, or of a dictionary that has all labels and nothing in them."""
+        texts = self.labels if self.task.kind == "label" else (json.dumps({label: [""] for label in self.labels}),)
         return max(len(self._words.encode(self.spelling.spell(text), "start").ids) for text in texts)
 
     @cached_property

@@ -16,7 +16,7 @@ import jinja2.sandbox
 import jinja2.utils
 
 MEMORY, SECONDS = 1 << 28, 2
-"""Bytes of address space and seconds of processor time that a template may use, where the system can hold it to them."""
+"""Bytes of data and seconds of processor time that a template may use, where the system can hold it to them."""
 
 
 class Generation(jinja2.ext.Extension):
@@ -81,7 +81,7 @@ def text(template: jinja2.Template, chat: dict[str, Any], variables: dict[str, A
                 return {"unsafe": f"it writes more than {characters} characters"}
             written.append(part)
     except (jinja2.sandbox.SecurityError, MemoryError, OverflowError, RecursionError) as error:
-        return {"unsafe": f"{type(error).__name__}: {error}"}
+        return {"unsafe": f"{type(error).__name__}: {error}".removesuffix(": ")}
     except (jinja2.TemplateError, TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError) as error:
         return {"refused": str(error)}
     return {"text": "".join(written)}
@@ -91,7 +91,7 @@ def limit() -> None:
     """Hold this process to memory and processor time."""
     import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
 
 
