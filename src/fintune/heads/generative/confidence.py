@@ -59,7 +59,7 @@ def _surfaces(text: str) -> Iterator[tuple[str, str, int, int]]:
     """Label, surface, and the characters of the surface with its closing quote, for each string of a list."""
     label = ""
     opening = _OPENING.search(text, max(text.rfind(_THOUGHT), 0))
-    for string in _STRING.finditer(text, opening.start()) if opening else ():
+    for string in _STRING.finditer(text, opening.start() if opening else 0):
         value = _value(string["string"])
         if string["colon"]:
             label = value

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,7 +21,7 @@ from fintune.heads.generative.targets import STYLES, Target
 from fintune.heads.generative.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from llguidance import LLMatcher
+    from llguidance import LLExecutor, LLMatcher
 
 # Work that llguidance may put into one grammar and into one token: far beyond any text that a model has context for.
 _FUEL, _ITEMS = 1 << 30, 1 << 24
@@ -70,6 +72,7 @@ class Grammars:
     ) -> None:  # fmt: skip
         self._vocabulary, self._stop, self._lead = Vocabulary(tokenizer, stop), stop, lead
         self._spell, self._unspell = spell, unspell
+        self._makers = ThreadPoolExecutor()
 
     def spans(self, text: str, labels: Sequence[str], target: Target) -> Constraint:
         """Exactly the targets of `tasks.spans` in one format, with strings from `text` that begin and end at word boundaries.
@@ -91,56 +94,81 @@ class Grammars:
         )
         opening = f"{json.dumps(self._vocabulary.opening)}? {json.dumps(self._lead)}"
         grammar = f"start: {opening} {style.grammar(text, labels, writes=self._vocabulary.writes, spell=self._spell)}"
-        matcher = LLMatcher(self._vocabulary.tokens, grammar, log_level=0, limits=limits)
+        tokens = self._vocabulary.tokens
+        matcher = self._makers.submit(lambda: LLMatcher(tokens, grammar, log_level=0, limits=limits))
 
         def close(ids: Sequence[int], complete: bool) -> str:
             written = self._unspell(self._vocabulary.text(ids)).lstrip()
             return written if complete else style.completed(written, labels)
 
-        return _Grammar(matcher, close)
+        return _Grammar(matcher, close, words=-(-tokens.vocab_size // 32))
 
     def labels(self, labels: Sequence[str]) -> Constraint:
         """Exactly one of the names, in the tokens that the vocabulary writes it in."""
-        return Listed([self._vocabulary.ids(self._lead + label) for label in labels], labels, self._stop)
+        return Listed([self._vocabulary.ids(self._spell(self._lead + label)) for label in labels], labels, self._stop)
 
 
 class _Grammar:
-    """A constraint that llguidance keeps."""
+    """A constraint that llguidance keeps; it is made in the background, so that many can be made at a time."""
 
-    def __init__(self, matcher: LLMatcher, close: Callable[[Sequence[int], bool], str]) -> None:
-        self._matcher, self._close = matcher, close
-        self._require_sound()
+    def __init__(self, making: Future[LLMatcher], close: Callable[[Sequence[int], bool], str], *, words: int) -> None:
+        self._making, self._close, self.words = making, close, words
+
+    @property
+    def matcher(self) -> LLMatcher:
+        """llguidance's state.
+
+        Raises:
+            ResourceError: where the text is too long for a grammar.
+        """
+        matcher = self._making.result()
+        if matcher.is_error():
+            raise ResourceError(
+                "no grammar could be made for a text", where="predict.decoding", why=matcher.get_error().partition("\n")[0],
+                fix="shorten the text, or set predict.decoding=free",
+            )  # fmt: skip
+        return matcher
 
     @property
     def complete(self) -> bool:
         """See `Constraint`, as for all that follows."""
-        return self._matcher.is_stopped()
+        return self.matcher.is_stopped()
 
     def allowed(self) -> NDArray[np.int32]:
         """Stop tokens among them only where the text is a whole target."""
-        bits = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.int32)
-        self._require_sound()
-        return bits
+        return allowed([self])[0]
 
     def forced(self) -> list[int]:
         """Tokens as the vocabulary would write what is forced; short of a last one that could yet grow."""
-        return self._matcher.compute_ff_tokens()
+        return self.matcher.compute_ff_tokens()
 
     def take(self, tokens: Sequence[int]) -> None:
         """Moves on."""
-        self._matcher.consume_tokens(list(tokens))
-        self._require_sound()
+        self.matcher.consume_tokens(list(tokens))
 
     def close(self, ids: Sequence[int]) -> str:
         """A target."""
         return self._close(ids, self.complete)
 
-    def _require_sound(self) -> None:
-        if self._matcher.is_error():
-            raise ResourceError(
-                "no grammar could be made for a text", where="predict.decoding", why=self._matcher.get_error().partition("\n")[0],
-                fix="shorten the text, or set predict.decoding=free",
-            )  # fmt: skip
+
+def allowed(constraints: Sequence[Constraint]) -> list[NDArray[np.int32]]:
+    """`Constraint.allowed` of each, in order; those of llguidance all at once, on all processors."""
+    grammars = [constraint for constraint in constraints if isinstance(constraint, _Grammar)]
+    found = iter(())
+    if grammars:
+        from llguidance.numpy import fill_next_token_bitmask_par
+
+        bits = np.zeros((len(grammars), grammars[0].words), dtype=np.int32)
+        fill_next_token_bitmask_par(_executor(), [(grammar.matcher, row) for row, grammar in enumerate(grammars)], bits)
+        found = iter(bits)
+    return [next(found) if isinstance(constraint, _Grammar) else constraint.allowed() for constraint in constraints]
+
+
+@cache
+def _executor() -> LLExecutor:
+    from llguidance import LLExecutor
+
+    return LLExecutor()
 
 
 class Listed:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fintune.heads.generative.constrain import Constraint
+from fintune.heads.generative.constrain import Constraint, allowed
 from fintune.heads.generative.rows import Rows
 
 # Tokens for which a forward pass takes the time that it takes for one, since all weights have to be read.
@@ -153,13 +153,11 @@ def _choose(logits: Tensor, constraints: Sequence[Constraint | None]) -> tuple[l
 
 def packed(constraints: Sequence[Constraint | None], vocabulary: int) -> np.ndarray[Any, np.dtype[np.int32]]:
     """What may come next, 32 tokens a word `(rows, words)`, the lowest bit first; everything where there is no constraint."""
-    bits = np.zeros((len(constraints), -(-vocabulary // 32)), dtype=np.int32)
-    for row, constraint in zip(bits, constraints, strict=True):
-        if constraint is None:
-            row[:] = -1
-        else:
-            allowed = constraint.allowed()[: len(row)]
-            row[: len(allowed)] = allowed
+    bits = np.full((len(constraints), -(-vocabulary // 32)), -1, dtype=np.int32)
+    bound = [row for row, constraint in enumerate(constraints) if constraint is not None]
+    for row, found in zip(bound, allowed([c for c in constraints if c is not None]), strict=True):
+        bits[row] = 0
+        bits[row, : len(found)] = found[: bits.shape[1]]
     return bits
 
 

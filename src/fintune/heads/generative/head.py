@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
 from fintune.data.demonstrations import Demonstrations
-from fintune.errors import ArtifactError, RecipeError, UsageError
+from fintune.errors import RecipeError, UsageError
 from fintune.heads import calibrated
 from fintune.heads.base import Assembled
 from fintune.heads.calibrated import temperature_in
@@ -32,6 +32,8 @@ from fintune.heads.generative.confidence import confidences
 from fintune.heads.generative.constrain import Constraint, Grammars
 from fintune.heads.generative.conversation import Conversation
 from fintune.heads.generative.generate import Written, generate
+from fintune.heads.generative.lengths import within
+from fintune.heads.generative.shown import DEMONSTRATIONS, kept_demonstrations
 from fintune.heads.noise import Noise, exact
 from fintune.metrics.calibration import apply_temperature
 from fintune.models import load
@@ -40,9 +42,6 @@ from fintune.models.catalog import Base
 from fintune.recipe import Prompt, Recipe
 from fintune.records import Example, Prediction
 from fintune.tasks.base import Purpose, Task, load_task
-
-DEMONSTRATIONS = "demonstrations.jsonl"
-"""File of the adapter folder with the examples that prompts show."""
 
 ANSWER_TOKENS, REASONING_TOKENS = 64, 1024
 """Most tokens of a free answer, without and with its reasoning, where the recipe gives no number."""
@@ -111,16 +110,8 @@ class GenerativeHead:
         made = [self._conversation(i, example, purpose) for i, example in enumerate(examples)]
         if purpose == "predict":
             return made
-        long = [c.source.id for c in made if c.length > self.max_tokens]
-        if long and self.too_long == "refuse":
-            longest = max(c.length for c in made)
-            raise RecipeError(
-                f"{len(long)} conversations are longer than {self.max_tokens} tokens, up to {longest}: {', '.join(long[:8])}",
-                where="data.max_tokens", why="cutting them would take targets away",
-                fix=f"set data.max_tokens={longest} or data.too_long=drop",
-            )  # fmt: skip
-        self.left_out = long
-        return [c for c in made if c.length <= self.max_tokens]
+        kept, self.left_out = within(made, max_tokens=self.max_tokens, too_long=self.too_long)
+        return kept
 
     def _conversation(self, index: int, example: Example, purpose: Purpose) -> Conversation:
         shown = self.demonstrations.of(example) if self.demonstrations is not None else ()
@@ -211,10 +202,10 @@ class GenerativeHead:
 
     @cached_property
     def _empty(self) -> int:
-        """Tokens of the longest label, or of a target without any span."""
+        """Tokens of the longest label, or of a target with all keys."""
         if self.task.kind == "label":
             return max(len(self.chat.plain(label)) for label in self.labels)
-        return len(self.chat.plain(self.task.target(Example("", "", spans=()))))
+        return len(self.chat.plain(json.dumps({label: [""] for label in self.labels})))
 
     @cached_property
     def _choices(self) -> list[list[int]]:
@@ -222,7 +213,7 @@ class GenerativeHead:
 
     @cached_property
     def _grammars(self) -> Grammars:
-        return Grammars(self.tokenizer, self.chat.stop)
+        return Grammars(self.tokenizer, self.chat.stop, lead=self.chat.lead)
 
     def _require_decoding(self) -> None:
         able = {"label": ("choices", "constrained", "free"), "spans": ("constrained", "free"), "answer": ("free",)}[self.task.kind]
@@ -257,7 +248,7 @@ def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -
     noise = None if recipe.train.noise == "none" else Noise(recipe.train.noise, recipe.train.noise_alpha)
     sharing = exact(recipe.train.sharing, noise=noise, dropout=max(recipe.adapter.dropout, load.dropout(config)))
     room = load.positions(network)
-    head = _head(recipe, task, chat, sharing=sharing, positions=room, demonstrations=_kept_demonstrations(recipe, kept))
+    head = _head(recipe, task, chat, sharing=sharing, positions=room, demonstrations=kept_demonstrations(recipe.prompt, kept))
     head.temperature = temperature_in(kept)
     adapted, matched = attach(network, recipe.adapter, task_type="CAUSAL_LM")
     return Assembled(Writer(adapted, noise), head, matched)
@@ -271,20 +262,6 @@ def _head(
         pack_tokens=recipe.train.pack_tokens, decoding=recipe.predict.decoding, max_new_tokens=recipe.predict.max_new_tokens,
         positions=positions, demonstrations=demonstrations,
     )  # fmt: skip
-
-
-def _kept_demonstrations(recipe: Recipe, kept: Path | None) -> Demonstrations | None:
-    """Of a finished run; while it trains they are learnt with `encode`."""
-    if kept is None or not recipe.prompt.demonstrations:
-        return None
-    place = kept / DEMONSTRATIONS
-    try:
-        text = place.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ArtifactError(
-            "the demonstrations cannot be read", where=str(place), why=str(error.strerror), fix="restore the file"
-        ) from None
-    return Demonstrations.load(text, count=recipe.prompt.demonstrations, choose=recipe.prompt.choose, where=str(place))
 
 
 def untrained(head: Any, recipe: Recipe, *, shots: int, pool: Sequence[Example]) -> GenerativeHead:
