@@ -140,7 +140,14 @@ _ACCOUNTS = {
     "https://arxiv.org/abs/2606.10392": "ner-deepseek-r1-8b",
     "https://arxiv.org/abs/2512.00630": "classification-qwen3-8b",
     "https://arxiv.org/abs/2502.08127": "reasoning-fino1-8b",
+    "https://huggingface.co/Aditya020705/distilbert-lora-finance-qa": "distilbert-questions",
 }
+
+
+def _called(url: str) -> str:
+    """A source in a table: its number on arXiv, or the last part of its address."""
+    last = url.rsplit("/", 1)[-1]
+    return f"arXiv {last}" if "arxiv.org" in url else last
 
 
 def _bundled() -> str:
@@ -150,7 +157,7 @@ def _bundled() -> str:
     claims = [
         [
             f"`{r.name}`",
-            f"[arXiv {r.source.url.rsplit('/', 1)[-1]}](../reproductions/{_ACCOUNTS[r.source.url]}.md)",
+            f"[{_called(r.source.url)}](../reproductions/{_ACCOUNTS[r.source.url]}.md)",
             _claims(r.source.claims),
         ]
         for r in found

@@ -42,7 +42,7 @@ def write(folder: Path, name: str, texts: Sequence[str]) -> Path:
 
     config = shapes.config(name)
     family = config.model_type
-    if family == "bert":
+    if family in ("bert", "distilbert"):
         fast = wordpiece(texts, lower=not name.endswith("-cased"))
     elif family == "roberta":
         fast = roberta(texts)
@@ -72,6 +72,8 @@ def cut(config: Any, vocabulary: int, fast: Any) -> Any:
             "num_heads": 4,
             "vocab_size": vocabulary,
         }
+    if config.model_type == "distilbert":
+        settings = {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "vocab_size": vocabulary}
     if hasattr(config, "num_key_value_heads"):
         settings["num_key_value_heads"] = max(1, 4 * config.num_key_value_heads // config.num_attention_heads)
         settings["head_dim"] = 8

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -487,17 +488,28 @@ def check_predict(fintune: Command, folder: Path) -> None:
     assert fintune("predict", "runs/first", "texts.csv", "--text-column", "story", "-q").status == 0
 
 
-def test_demo(fintune: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_base: Path) -> None:
+@pytest.mark.parametrize(
+    ("task", "folder", "floor"), [("entities", "demo", "floor: gazetteer, micro"), ("sentiment", "demo-sentiment", "floor: words")]
+)
+def test_demo(
+    fintune: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_base: Path, task: str, folder: str, floor: str
+) -> None:
     """The whole demo, on a base too small to learn anything."""
-    small = ["train.epochs=1", "train.batch_size=64", "train.precision=fp32", "data.max_tokens=64", "data.overlap_tokens=16"]
-    monkeypatch.setattr(demo, "SETTINGS", [f"model.base={tiny_base}", *small])
-    result = fintune("demo", "--quiet")
+    small = ("train.epochs=1", "train.batch_size=64", "train.precision=fp32", "data.max_tokens=64", "data.overlap_tokens=16")
+    shown = demo.DEMOS[task]
+    monkeypatch.setitem(demo.DEMOS, task, replace(shown, settings=(f"model.base={tiny_base}", *small)))
+    result = fintune("demo", "--task", task, "--quiet")
     assert result.status == 0
-    assert "floor: gazetteer, micro" in result.out
+    assert floor in result.out
     plain = result.out.replace("‹", "").replace("›", "")
-    assert all(text.split(" ", maxsplit=1)[0] in plain for text in demo.TEXTS)
-    assert (tmp_path / "runs" / "demo" / "report.html").is_file()
-    assert "runs/demo/report.html" in result.out
+    assert all(example.text.split(" ", maxsplit=1)[0] in plain for example in shown.examples)
+    assert (tmp_path / "runs" / folder / "report.html").is_file()
+    assert f"runs/{folder}/report.html" in result.out
+
+
+def test_an_unknown_demo_is_refused_with_the_nearest(fintune: Command) -> None:
+    result = fintune("demo", "--task", "sentimental")
+    assert (result.status, "did you mean 'sentiment'" in one_line(result).lower()) == (2, True)
 
 
 def test_demo_replaces_a_demo_and_nothing_else(fintune: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

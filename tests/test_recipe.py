@@ -31,6 +31,8 @@ OTHERS: dict[str, Any] = {
     "prompt.wording": "drawn", "prompt.labels": "meanings", "prompt.target": "json", "prompt.demonstrations": 2, "prompt.choose": "fixed",
     "prompt.template": "plain", "prompt.thinking": "reason", "prompt.marker": " /no_think", "data.too_long": "drop",
     "predict.batch_tokens": 512, "predict.precision": "bf16", "predict.decoding": "free", "predict.max_new_tokens": 7,
+    "predict.answer_tokens": 9, "data.leaks": "accept",
+    "head.pooling": "mean", "train.loss": "focal", "train.focal_gamma": 1.0, "train.balance": "weights", "predict.wanted_precision": 0.98,
     "source.title": "A paper", "source.url": "https://example.org", "source.claims": {"micro_f1": 0.9}, "source.notes": ["open"],
 }  # fmt: skip
 

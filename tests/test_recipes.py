@@ -34,7 +34,7 @@ from fintune.tasks import base as tasks
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("FINTUNE_DATA", "../shared/data"))
 ACCOUNTS = ROOT / "docs" / "reproductions"
-OWN = {"ner-minilm", "ner-qwen3-0.6b", "sentiment-qwen3-0.6b"}
+OWN = {"ner-minilm", "qa-minilm", "sentiment-minilm", "topic-minilm", "ner-qwen3-0.6b", "sentiment-qwen3-0.6b"}
 """Recipes that reproduce nothing."""
 
 NAMES = recipes.available()
@@ -197,6 +197,8 @@ def examples_of(task: str) -> list[Example]:
         return tiny.examples(11)
     if task == "financial-reasoning":
         return [*REASONED, *REASONED[:3]]
+    if task == "financial-questions":
+        return sorted(bundle.load("train", "answer"), key=lambda example: (len(example.text), example.id))[:11]
     slice_ = "train#topic" if task == "topic-20" else "train#sentiment"
     return sorted(bundle.load(slice_, "label"), key=lambda example: (len(example.text), example.id))[:11]
 

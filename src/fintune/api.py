@@ -16,12 +16,14 @@ from typing import Any
 from fintune import recipe as recipes
 from fintune import run as folders
 from fintune.data import predictions as seam
+from fintune.data import review
 from fintune.data.card import card
 from fintune.data.formats.base import ReadOptions
 from fintune.data.load import Loaded, load_for
 from fintune.data.split import Split
 from fintune.data.split import split as split_examples
 from fintune.errors import ArtifactError, UsageError
+from fintune.heads import calibrated
 from fintune.recipe import Recipe
 from fintune.records import Example, Prediction
 from fintune.tasks.base import Task, documents_of, load_task
@@ -95,6 +97,13 @@ class Run:
             tick=tick or _silent,
         )
 
+    def answer(self, *, question: str | Sequence[str], context: str | Sequence[str], top_k: int = 1) -> Any:
+        """Answers out of texts, as `predict.answers.answer` gives them: `{"answer", "score", "start", "end"}` for one question."""
+        from fintune.predict.answers import answer
+
+        built, settings = self.model, self.recipe.predict
+        return answer(built.model, built.head, question=question, context=context, top_k=top_k, settings=settings)
+
     def evaluate(
         self,
         data: Data,
@@ -103,6 +112,7 @@ class Run:
         output: str | Path | None = None,
         baselines: Sequence[int] = (),
         examples: Data | None = None,
+        clean: bool = False,
         tick: Any = None,
     ) -> dict[str, Any]:
         """Score the run on annotated data; writes predictions, `report.json` and `report.html`, and returns the report.
@@ -113,10 +123,13 @@ class Run:
             output: folder for the three files; the run's own where None.
             baselines: numbers of solved examples to show to the unmodified base model, such as `(0, 5)`, scored beside the run.
             examples: where these are taken from; the run's training data where None.
+            clean: score once more without texts that are near duplicates of training texts, under `clean` in the report.
             tick: told how many texts were finished since the last call.
         """
         loaded = load_for(self.task, data, options)
-        return self.judge(loaded, source=_name(data), output=output, baselines=baselines, examples=examples, options=options, tick=tick)
+        return self.judge(
+            loaded, source=_name(data), output=output, baselines=baselines, examples=examples, clean=clean, options=options, tick=tick
+        )  # fmt: skip
 
     def judge(
         self,
@@ -126,6 +139,7 @@ class Run:
         output: str | Path | None = None,
         baselines: Sequence[int] = (),
         examples: Data | None = None,
+        clean: bool = False,
         options: ReadOptions = ReadOptions(),
         tick: Any = None,
     ) -> dict[str, Any]:
@@ -137,12 +151,57 @@ class Run:
         if baselines:
             pool = self._pool(examples, options) if any(baselines) else ()
             report["baselines"] = {name: self._untrained(loaded, shots, pool, tick) for shots, name in _named(baselines).items()}
+        if clean:
+            report["clean"] = self._clean(loaded, found, floors=known, options=options)
         place = Path(output) if output is not None else self.folder
         make_folder(place)
+        if self.threshold is not None:
+            report["abstention"] = self._abstention(loaded.examples, found, self.threshold)
+            folders.write_file(place / review.REVIEW, self.review(loaded.examples, found))
         folders.write_file(place / folders.PREDICTIONS, seam.dump(found))
         folders.write_json(place / folders.REPORT_JSON, report)
         folders.write_file(place / folders.REPORT_HTML, self.page(report, loaded.examples, found, source=source))
         return report
+
+    @property
+    def threshold(self) -> float | None:
+        """The least confidence of a label that stands, fitted on validation examples; None where the recipe wants no precision."""
+        return calibrated.read(self.folder / folders.ADAPTER).threshold
+
+    def review(self, examples: Sequence[Example], found: Sequence[Prediction]) -> str:
+        """The lines of the review queue: labels that are too uncertain to stand.
+
+        Raises:
+            UsageError: where the run has no threshold.
+        """
+        if self.threshold is None:
+            fix = "train with --set predict.wanted_precision=0.98 and --validation"
+            raise UsageError("this run has no threshold of confidence", where=str(self.folder), fix=fix)
+        return review.queue(examples, found, labels=self.task.labels, least=self.threshold)
+
+    def _abstention(self, examples: Sequence[Example], found: Sequence[Prediction], least: float) -> dict[str, Any]:
+        import numpy as np
+
+        from fintune.metrics.intervals import Bootstrap
+        from fintune.metrics.selective import abstention
+
+        right = np.array([e.label == p.label for e, p in zip(examples, found, strict=True)])
+        confidence = np.array([p.confidence if p.label is not None and p.confidence is not None else -1.0 for p in found])
+        return abstention(confidence, right, least=least, wanted=self.recipe.predict.wanted_precision, level=Bootstrap().level)
+
+    def _clean(self, loaded: Loaded, found: Sequence[Prediction], *, floors: Mapping[str, Any], options: ReadOptions) -> dict[str, Any]:
+        """Scores and floors on the examples that are no near duplicates of training texts.
+
+        `{"examples", "left_out", "metrics", "floors"}`, without scores where there are none.
+        """
+        from fintune.data.near import like_any
+
+        repeated = like_any([e.text for e in loaded.examples], [e.text for e in self._pool(None, options)])
+        pairs = [pair for pair, near in zip(seam.pair(loaded.examples, found), repeated, strict=True) if not near]
+        if not pairs:
+            return {"examples": 0, "left_out": len(repeated), "metrics": {}, "floors": {}}
+        scored = self.task.score(pairs, documents=documents_of([example for example, _ in pairs]), floors=floors)
+        return {"examples": len(pairs), "left_out": len(repeated) - len(pairs), "metrics": scored["metrics"], "floors": scored["floors"]}
 
     def page(self, report: Mapping[str, Any], examples: Sequence[Example], found: Sequence[Prediction], *, source: str) -> str:
         """The report as one self-contained HTML page."""

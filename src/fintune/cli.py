@@ -75,7 +75,7 @@ def check(
     loaded = {name: load_for(definition, source, options) for name, source in given.items() if source is not None}
     findings = run_check(
         {name: part.examples for name, part in loaded.items()}, kind=definition.kind, labels=definition.labels,
-        select=tuple(select), ignore=tuple(ignore),
+        shares=definition.shares, select=tuple(select), ignore=tuple(ignore),
     )  # fmt: skip
     rejected = [error for part in loaded.values() for error in part.rejected]
     worst = "error" if rejected or any(f.severity == "error" for f in findings) else "ok"
@@ -157,6 +157,7 @@ def evaluate(
     examples: Annotated[
         str | None, typer.Option(help="Where the solved examples come from; the training data otherwise.", show_default=False)
     ] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Score once more without near duplicates of training texts.")] = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -170,7 +171,9 @@ def evaluate(
     opened.read_model()  # before the clock of the ticker starts
     shots = (0, 5) if baselines else ()
     with Ticker("predict", len(loaded.examples) * (1 + len(shots)), mode(quiet=quiet, json=json_)) as tick:
-        report = opened.judge(loaded, source=data, output=output, baselines=shots, examples=examples, options=options, tick=tick)
+        report = opened.judge(
+            loaded, source=data, output=output, baselines=shots, examples=examples, clean=clean, options=options, tick=tick
+        )
     _print_report(report, output or run, json_=json_)
 
 
@@ -184,6 +187,9 @@ def predict(
     ] = None,
     text: Annotated[list[str], typer.Option("--text", help="A text; may be given several times.", show_default=False)] = [],  # noqa: B006
     output: Output = None,
+    review: Annotated[
+        Path | None, typer.Option("--review", help="Where to write labels that are too uncertain to stand.", show_default=False)
+    ] = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -203,6 +209,8 @@ def predict(
     opened.read_model()  # before the clock of the ticker starts
     with Ticker("predict", len(examples), mode(quiet=quiet, json=json_)) as tick:
         found = list(opened.stream(examples, tick=tick))
+    if review is not None:
+        folders.write_file(review, opened.review(examples, found))
     if output is not None:
         folders.write_file(output, seam.dump(found))
     elif json_:
@@ -302,6 +310,26 @@ def split(
     print(", ".join(f"{name} {n:,}" for name, n in counts.items()) + f" in {output}")
 
 
+@app.command(name="infer-labels")
+@reads_data
+def infer_labels(
+    data: Annotated[str, typer.Argument(help="Labelled data.")],
+    options: ReadOptions,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Task file to write, such as my-task.toml.")],
+    force: Force = False,
+) -> None:
+    """Write a task file with the labels of the data and their counts, to be read, completed and used."""
+    from fintune import run as folders
+    from fintune.data.infer import task_file
+    from fintune.data.load import load
+
+    loaded = load(data, options, kind="label")
+    _tell_rejected(loaded.rejected)
+    _refuse_existing(output, force=force)
+    folders.write_file(output, task_file(loaded.examples, name=output.stem, source=data))
+    print(output)
+
+
 @app.command()
 def show(
     recipe: Annotated[str | None, typer.Argument(help="Bundled recipe or YAML file; all names without one.", show_default=False)] = None,
@@ -398,13 +426,19 @@ def corpus(
 
 @app.command()
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Run folder; an earlier demo there is replaced.")] = Path("runs/demo"),
+    task: Annotated[str, typer.Option("--task", help="entities, sentiment, topic or qa.")] = "entities",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Run folder, runs/demo or runs/demo-TASK; an earlier demo there is replaced.", show_default=False
+        ),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train on the bundled corpus, score, extract from three new sentences and write a report; needs no network."""
+    """Train on the bundled corpus, score, try three new sentences and write a report; needs no network."""
     from fintune.demo import run
 
-    run(output, quiet=quiet)
+    run(task, output, quiet=quiet)
 
 
 def _tell_rejected(rejected: Any) -> None:

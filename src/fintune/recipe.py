@@ -65,14 +65,18 @@ class Adapter(Section):
 class Head(Section):
     """How a prediction leaves the network."""
 
-    type: Literal["token", "sequence", "generative"] = "token"
-    """`token`: one tag a word, decoded to spans; `sequence`: one score a label; `generative`: the model writes the target text."""
+    type: Literal["token", "sequence", "span", "generative"] = "token"
+    """`token`: one tag a word, decoded to spans; `sequence`: one score a label; `span`: an answer's first and last token; `generative`: the
+    model writes the target text."""
     scheme: Literal["BIO", "BIOES"] = "BIO"
     """Tags of a word: begin, inside, outside (and end, single)."""
     transitions: Literal["fixed", "learned"] = "fixed"
     """`fixed`: best path over legal tag sequences; `learned`: the tag sequence is scored by a linear-chain CRF (Lafferty et al. 2001)."""
     surface: Literal["none", "shape"] = "none"
     """`shape` adds a learned embedding of each word's casing, digits, length and spacing, which an uncased vocabulary loses."""
+    pooling: Literal["auto", "first", "mean", "last"] = "auto"
+    """Of a sequence head, what speaks for the text: its first token through the base's own pooling, the mean of all tokens, or the
+    last token of a model that reads in one direction; `auto` is `last` for such models, else `first`."""
     dropout: Share = 0.1
     """Probability of dropping an input of the output layer during training."""
 
@@ -112,6 +116,8 @@ class Data(Section):
     """Units to tag: `fine` parts at every punctuation mark, `coarse` at blanks and outer marks, `auto` as the gold spans allow."""
     too_long: Literal["refuse", "drop"] = "refuse"
     """Training conversations over `max_tokens`, of a generative head: refused with their ids, or left out, counted and named."""
+    leaks: Literal["refuse", "accept"] = "refuse"
+    """Training data whose texts give the gold away (findings D6 of `fintune check`): refused, or trained on with a line in the report."""
 
 
 class Train(Section):
@@ -137,6 +143,12 @@ class Train(Section):
     """Largest global gradient norm; null leaves gradients as they are."""
     label_smoothing: Share = 0.0
     """Share of the target probability that is spread over all tags (not with learned transitions)."""
+    loss: Literal["cross-entropy", "focal"] = "cross-entropy"
+    """Of a sequence head: `focal` makes texts that are right already count less (Lin et al. 2017)."""
+    focal_gamma: float = Field(default=2.0, ge=0)
+    """Exponent of the focal loss; 0 is cross-entropy."""
+    balance: Literal["none", "weights", "sampling"] = "none"
+    """Of a sequence head, against uneven labels: `weights` lets each label count alike in the loss, `sampling` draws each alike often."""
     noise: Literal["none", "neftune", "uniform"] = "none"
     """Noise on embeddings: `neftune` is U(-1, 1) x noise_alpha / sqrt(tokens x width) of an example, `uniform` U(-1, 1) x noise_alpha."""
     noise_alpha: float = Field(default=5.0, ge=0)
@@ -176,6 +188,10 @@ class Predict(Section):
     `choices` the likelihood of each label. `auto`: choices for labels, constrained for spans, free for answers."""
     max_new_tokens: int | None = Field(default=None, ge=1)
     """Most tokens a generative head writes for one text; what the text could need where null."""
+    answer_tokens: int = Field(default=64, ge=1)
+    """Most tokens of the stretch that a span head answers with."""
+    wanted_precision: float | None = Field(default=None, gt=0, lt=1)
+    """Share of right labels to hold on validation examples: labels too uncertain for it go to a review queue; all stand where null."""
 
 
 class Source(Section):

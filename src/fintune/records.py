@@ -51,6 +51,7 @@ class Example:
 
     Exactly one of `spans`, `label` and (`question` with `answer`) is used by a task, according to its kind; all are None in
     unlabelled text. An `answer` of None with a `question` says that the text does not answer it.
+    `alternatives` are other answers that a score accepts as well as `answer`, which is the one to learn.
     `unaligned` holds the (label, surface) pairs of list annotations that occur nowhere in the text: they are still gold
     for the surface score, and reported. `reasoning` is the worked solution that leads to the answer, where a data set has
     one. `where` is `file:line`.
@@ -62,10 +63,16 @@ class Example:
     label: str | None = None
     question: str | None = None
     answer: Answer | None = None
+    alternatives: tuple[Answer, ...] = ()
     reasoning: str | None = None
     meta: Meta = Meta()
     unaligned: tuple[tuple[str, str], ...] = ()
     where: str = ""
+
+    @property
+    def golds(self) -> tuple[str, ...]:
+        """The texts of all gold answers, the one to learn first; empty where there is no answer."""
+        return () if self.answer is None else (self.answer.text, *(other.text for other in self.alternatives))
 
 
 @dataclass(frozen=True, slots=True)

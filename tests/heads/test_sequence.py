@@ -15,8 +15,10 @@ from transformers import AutoTokenizer
 from fintune.errors import ArtifactError, GateError, RecipeError
 from fintune.heads import calibrated
 from fintune.heads.base import IGNORED, Assembled
+from fintune.heads.calibrated import Calibration
+from fintune.heads.classifier import Classifier
 from fintune.heads.noise import Noise
-from fintune.heads.sequence import Classifier, SequenceHead, Window, assemble
+from fintune.heads.sequence import SequenceHead, Window, assemble
 from fintune.models.catalog import locate
 from fintune.recipe import Adapter, Data, Head, Model, Recipe, Train
 from fintune.records import Example
@@ -120,7 +122,7 @@ def test_scores_of_windows_are_averaged_by_their_length(tokenizer: Any) -> None:
 def test_a_temperature_softens_probabilities_and_keeps_the_label(tokenizer: Any) -> None:
     items, scores = [Window(0, [2, 3], 1, None)], [np.array([3.0, 1.0, 0.0], np.float32)]
     (plain,) = head_of(tokenizer).decode(None, [Example("1", "a")], items, scores)
-    (soft,) = head_of(tokenizer, temperature=2.0).decode(None, [Example("1", "a")], items, scores)
+    (soft,) = head_of(tokenizer, calibration=Calibration(2.0)).decode(None, [Example("1", "a")], items, scores)
     assert soft.label == plain.label == "negative"
     assert soft.probabilities == pytest.approx(tuple(np.exp([1.5, 0.5, 0.0]) / np.exp([1.5, 0.5, 0.0]).sum()))
 
@@ -174,9 +176,20 @@ def test_what_prediction_must_share_with_training_is_told(tiny_base: Path) -> No
     assert parts.model.adapted.config.id2label == {0: "negative", 1: "neutral", 2: "positive"}
 
 
-def test_a_decoder_is_refused_with_the_head_that_fits(tiny_llama: Path) -> None:
-    with pytest.raises(RecipeError, match=r"head\.type: a sequence head on 'llama' .*head\.type=generative"):
-        assembled(tiny_llama)
+@pytest.mark.parametrize(("pooling", "mend"), [("first", "last"), ("mean", "last")])
+def test_a_decoder_is_read_at_its_last_token_alone(tiny_llama: Path, pooling: str, mend: str) -> None:
+    recipe = recipe_on(tiny_llama)
+    recipe = recipe.model_copy(update={"head": Head(type="sequence", pooling=pooling)})  # type: ignore[arg-type]
+    with pytest.raises(RecipeError, match=rf"head\.pooling={pooling} on 'llama'.*head\.pooling={mend}"):
+        assemble(recipe, TASK, locate(str(tiny_llama)))
+    assert assembled(tiny_llama).model.pooling == assembled(tiny_llama).head.pooling == "last"
+
+
+def test_an_encoder_has_no_last_token_to_read(tiny_base: Path) -> None:
+    recipe = recipe_on(tiny_base).model_copy(update={"head": Head(type="sequence", pooling="last")})
+    with pytest.raises(RecipeError, match=r"head\.pooling=last on 'bert'.*head\.pooling=mean or first"):
+        assemble(recipe, TASK, locate(str(tiny_base)))
+    assert assembled(tiny_base).model.pooling == "first"
 
 
 def test_windows_longer_than_the_base_has_positions_are_refused(tiny_base: Path) -> None:
@@ -197,14 +210,15 @@ def test_a_tokenizer_without_offsets_is_refused() -> None:
 
 def test_the_temperature_is_kept_and_read_back(tiny_base: Path, tokenizer: Any, tmp_path: Path) -> None:
     assert head_of(tokenizer).keep() == {}
-    for name, text in head_of(tokenizer, temperature=1.75).keep().items():
+    for name, text in head_of(tokenizer, calibration=Calibration(1.75, 0.5)).keep().items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     again = assemble(recipe_on(tiny_base), TASK, locate(str(tiny_base)), tmp_path)
-    assert again.head.temperature == 1.75
-    assert calibrated.temperature_in(None) == calibrated.temperature_in(tmp_path / "elsewhere") == 1.0
+    assert again.head.calibration == Calibration(1.75, 0.5)
+    assert calibrated.read(None) == calibrated.read(tmp_path / "elsewhere") == Calibration()
 
 
 DAMAGED = ("{}", '{"schema_version": 1, "temperature": 0}', '{"schema_version": 2, "temperature": 1.5}',
+           '{"schema_version": 1, "temperature": 1.5, "threshold": 1.5}',
            '{"schema_version": 1, "temperature": true}', '{"schema_version": 1, "temperature": NaN}', "nothing")  # fmt: skip
 
 
@@ -212,7 +226,7 @@ DAMAGED = ("{}", '{"schema_version": 1, "temperature": 0}', '{"schema_version": 
 def test_a_damaged_temperature_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / calibrated.CALIBRATION).write_text(text, encoding="utf-8")
     with pytest.raises(ArtifactError):
-        calibrated.temperature_in(tmp_path)
+        calibrated.read(tmp_path)
 
 
 def test_encoding_many_examples_is_encoding_each(tokenizer: Any, examples: list[Example]) -> None:

@@ -27,6 +27,7 @@ from transformers import (
 
 import tiny
 from fintune.heads.build import Built, build, load, save
+from fintune.heads.calibrated import Calibration
 from fintune.models.adapter import attach, trainable_state
 from fintune.predict.run import predict
 from fintune.recipe import Adapter, Data, Head, Model, Recipe
@@ -113,7 +114,7 @@ def test_stock_peft_gives_our_logits(family: str, bases: dict[str, Path], tmp_pa
 
 def test_a_kept_model_predicts_what_it_did(bases: dict[str, Path], tmp_path: Path) -> None:
     built, folder = moved_away(bases["distilbert"]), tmp_path / "adapter"
-    built.head.temperature = 1.5
+    built.head.calibration = Calibration(1.5)
     folder.mkdir()
     save(built, folder, recipe_on(bases["distilbert"]))
     again = load(recipe_on(bases["distilbert"]), TASK, folder)

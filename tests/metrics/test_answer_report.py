@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fintune.errors import ArtifactError, DataError
-from fintune.metrics.answer_floors import EMPTY, SameAnswer, from_record, learn
+from fintune.metrics.answer_floors import EMPTY, RULES, SameAnswer, first_word, from_record, learn, nearest_sentence
 from fintune.metrics.answer_report import AnswerPair, build
 from fintune.metrics.answers import answer_accuracy, exact_match, f1, form, rounded_accuracy
 from fintune.metrics.intervals import Bootstrap
@@ -98,3 +98,29 @@ def test_the_empty_floor_answers_nothing_and_other_records_are_refused():
     for record in (None, {}, {"floor": "gazetteer"}, EMPTY.record() | {"schema_version": 9}, EMPTY.record() | {"answer": 3}):
         with pytest.raises(ArtifactError):
             from_record(record, where="floors.json")
+
+
+def test_the_rules_of_one_line() -> None:
+    text = "positive. Sales rose to 5 million.\nThe plant in Lagos was sold on Monday! Nobody said why"
+    assert first_word("Who?", text) == Answer(0, "positive")
+    assert nearest_sentence("When was the plant sold?", text) == Answer(text.index("The plant"), "The plant in Lagos was sold on Monday!")
+    assert nearest_sentence("Nothing shared", text) == Answer(0, "positive.")
+    assert nearest_sentence("Why?", text) == Answer(text.index("Nobody"), "Nobody said why")
+    for rule in RULES.values():
+        assert rule("Who?", " \n") is None
+        for question in ("Who?", "How much did sales rise?"):
+            found = rule(question, text)
+            assert found is not None
+            assert found.start is not None
+            assert text.startswith(found.text, found.start)
+
+
+def test_scores_with_and_without_an_answer_weigh_up_to_the_whole() -> None:
+    """As the script for SQuAD v2 reports them: HasAns and NoAns, each over its own questions."""
+    pairs = [AnswerPair("5", ("5",)), AnswerPair("6 of 7", ("6",)), AnswerPair(None, ("7",)), AnswerPair(None, ()), AnswerPair("8", ())]
+    metrics = build(pairs, task="t", clusters=["a"] * 5, floors={}, plan=Bootstrap(replicates=1))["metrics"]
+    value = {name: entry["value"] for name, entry in metrics.items()}
+    assert value["no_answer_accuracy"] == 1 / 2
+    assert value["has_answer_exact_match"] == 1 / 3
+    for name in ("exact_match", "f1"):
+        assert value[name] == pytest.approx((3 * value[f"has_answer_{name}"] + 2 * value["no_answer_accuracy"]) / 5)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -23,14 +22,14 @@ from transformers import (
 from fintune import recipe as recipes
 from fintune.errors import RecipeError
 from fintune.models import shapes
-from fintune.models.adapter import Matched, attach, linear_layers
+from fintune.models.adapter import Matched, linear_layers
 from fintune.models.catalog import catalog
 from fintune.recipe import Adapter, Recipe
 
 PAGES = Path(__file__).parents[2] / "docs" / "reproductions"
 
 # Scores of the output layer: BIO tags of seven types, three sentiments, twenty topics.
-OUTPUTS = {"finance-ner-7": 15, "sentiment-3": 3, "topic-20": 20, "financial-reasoning": 0}
+OUTPUTS = {"finance-ner-7": 15, "sentiment-3": 3, "topic-20": 20, "financial-reasoning": 0, "financial-questions": 2}
 
 # What each recipe trains, without the word shapes and transitions of ner-minilm.
 TRAINED = {
@@ -52,6 +51,10 @@ TRAINED = {
     "topic-roberta": 1_933_076,
     "sentiment-roberta-large": 4_591_619,
     "topic-roberta-large": 4_609_044,
+    "sentiment-minilm": 664_707,
+    "topic-minilm": 671_252,
+    "qa-minilm": 664_322,
+    "qa-distilbert": 148_994,
 }
 
 
@@ -97,21 +100,24 @@ def test_a_base_without_a_shape_is_refused_with_the_nearest() -> None:
 
 
 @cache
-def _structure(base: str, head: str, adapter: str, outputs: int) -> Matched:
-    settings = {"name": "x", "task": "finance-ner-7", "model": {"base": base}, "head": {"type": head}}
+def _structure(base: str, head: str, adapter: str, outputs: int, pooling: str = "auto") -> Matched:
+    settings = {"name": "x", "task": "finance-ner-7", "model": {"base": base}, "head": {"type": head, "pooling": pooling}}
     recipe = recipes.from_settings({**settings, "adapter": Adapter.model_validate_json(adapter).model_dump()}, "test")
     return shapes.adapted(recipe, outputs=outputs)[1]
 
 
 def structure(recipe: Recipe) -> Matched:
     """Recipes that differ in nothing that matters here share one network."""
-    return _structure(recipe.model.base, recipe.head.type, recipe.adapter.model_dump_json(), OUTPUTS[recipe.task])
+    adapter = recipe.adapter.model_dump_json()
+    return _structure(recipe.model.base, recipe.head.type, adapter, OUTPUTS[recipe.task], recipe.head.pooling)
 
 
 def low_rank(base: str, rank: int) -> int:
-    """Parameters of B A on every linear layer of the body: rank x (inputs + outputs), from the sizes alone."""
+    """Parameters of B A on every linear layer of the body: rank x (inputs + outputs), from the sizes alone; of DistilBERT on two."""
     kept: Any = shapes.config(base)
     width, layers = kept.hidden_size, kept.num_hidden_layers
+    if kept.model_type == "distilbert":
+        return rank * layers * 2 * 2 * width
     if kept.model_type == "t5":
         heads = kept.num_heads * kept.d_kv
         encoder, decoder = 4 * (width + heads) + 2 * (width + kept.d_ff), 8 * (width + heads) + 2 * (width + kept.d_ff)
@@ -129,7 +135,7 @@ def output_layer(recipe: Recipe) -> int:
     last = outputs * (width + 1)
     if recipe.head.type == "generative":
         return 0
-    if recipe.head.type == "token":
+    if recipe.head.type in ("token", "span") or recipe.head.pooling == "mean":
         return last
     if catalog()[recipe.model.base].family == "roberta":
         return last + width * (width + 1)
@@ -165,9 +171,7 @@ def test_the_readings_of_the_published_targets(base: str, targets: Any) -> None:
 
 @pytest.mark.parametrize(("rank", "trainable"), [(4, 75_266), (8, 148_994), (16, 296_450)])
 def test_the_published_counts_of_distilbert_for_questions(rank: int, trainable: int) -> None:
-    model = shapes.skeleton(AutoModelForQuestionAnswering, shapes.config("distilbert-squad"))
-    with torch.device("meta"):
-        _, matched = attach(model, Adapter(rank=rank, targets=["q_lin", "v_lin"]), task_type="QUESTION_ANS")
+    _, matched = shapes.adapted(recipes.load("qa-distilbert", {"adapter.rank": rank}))
     assert matched.trainable == 6 * 2 * (768 * rank * 2) + 1_538 == trainable
     assert rank != 8 or matched.total == 66_513_412
 

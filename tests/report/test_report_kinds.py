@@ -139,9 +139,11 @@ def test_names_in_the_headline_stand_where_no_leader_crosses_them(references, or
 
 def test_errors_of_probabilities_stand_apart():
     report = INPUTS["label"].report
-    assert {row.title for row in tables.probability_rows(report)} == {"Log-loss", "Brier score", "Calibration error"}
+    assert {row.title for row in tables.probability_rows(report)} == {
+        "Log-loss", "Brier score", "Calibration error", "Error of the surest 90 %",
+    }  # fmt: skip
     assert "Log-loss" not in {row.title for row in tables.score_rows(report)}
-    assert PAGES["label"].texts["table.errors"][0].count(" to ") == 3 + 1  # three intervals, and "0 to 2"
+    assert PAGES["label"].texts["table.errors"][0].count(" to ") == 4 + 1  # four intervals, and "0 to 2"
 
 
 def test_the_reliability_diagram_has_a_dot_for_each_bin_where_it_belongs():

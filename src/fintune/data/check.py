@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import cast
 
 from fintune.data.checks import CHECKS
@@ -27,6 +28,7 @@ def check(
     *,
     kind: Kind,
     labels: Sequence[str] | None = None,
+    shares: Mapping[str, float] = MappingProxyType({}),
     limits: Limits = Limits(),
     tokens: Callable[[str], int] | None = None,
     select: Sequence[str] = (),
@@ -38,6 +40,7 @@ def check(
         splits: examples by the name of their split, in the order training, validation, test.
         kind: what the task predicts.
         labels: the task's label set; None where any label will do.
+        shares: fraction of each label in usual data; empty where nothing is known of it.
         limits: from where on something is found.
         tokens: counts the tokens of a text; estimated from words where None.
         select: beginnings of codes (`D2`, `D301`) to look for; all where empty.
@@ -48,7 +51,7 @@ def check(
     """
     context = Context(
         {name: tuple(examples) for name, examples in splits.items()},
-        kind, None if labels is None else tuple(labels), limits, tokens,
+        kind, None if labels is None else tuple(labels), limits, tokens, shares,
     )  # fmt: skip
     return [found for code in codes(select, ignore) for found in function(code)(context)]
 

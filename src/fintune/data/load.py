@@ -95,15 +95,17 @@ def load_texts(source: str | Path | Sequence[Example], options: ReadOptions = Re
 def fingerprint(examples: Iterable[Example]) -> str:
     """SHA-256 (hexadecimal) over id, text and gold of the examples, in order; spans and unaligned pairs in sorted order.
 
-    Reasoning counts where there is some, so that data without it keep their fingerprint.
+    Reasoning and alternative answers count where there are some, so that data without them keep their fingerprint.
     """
     digest = hashlib.sha256()
     for example in examples:
         spans = example.spans if example.spans is None else [[span.start, span.end, span.label] for span in sorted(example.spans)]
         answer = None if example.answer is None else [example.answer.start, example.answer.text]
-        canonical = [example.id, example.text, spans, example.label, example.question, answer, sorted(example.unaligned)]
+        canonical: list[object] = [example.id, example.text, spans, example.label, example.question, answer, sorted(example.unaligned)]
         if example.reasoning is not None:
             canonical.append(example.reasoning)
+        if example.alternatives:
+            canonical.append([[other.start, other.text] for other in example.alternatives])
         digest.update(json.dumps(canonical, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n")
     return digest.hexdigest()
 
@@ -196,4 +198,4 @@ def _with_gold(row: Row, kind: Kind) -> Row:
 def _without_gold(row: Row) -> Row:
     if isinstance(row, Rejected):
         return row
-    return replace(row, spans=None, label=None, answer=None, reasoning=None, unaligned=())
+    return replace(row, spans=None, label=None, answer=None, alternatives=(), reasoning=None, unaligned=())

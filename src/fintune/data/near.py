@@ -250,6 +250,13 @@ def _walk(index: Index, threshold: float, within: Ints, sink: _Sink) -> Iterator
             left, live_at = left[sink.live(starts, texts)[number[left]]], 2 * live_at
 
 
+def like_any(texts: Sequence[str], known: Sequence[str], *, threshold: float = THRESHOLD) -> list[bool]:
+    """Whether each text is a copy or a near duplicate of any of the `known` ones."""
+    copies = {normalise(text) for text in known}
+    twins = Index.of([*known, *texts]).elsewhere([0] * len(known) + [1] * len(texts), threshold=threshold)
+    return [normalise(text) in copies or len(known) + number in twins for number, text in enumerate(texts)]
+
+
 @dataclass(slots=True)
 class _Pairs:
     sets: Ints | None

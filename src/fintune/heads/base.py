@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -66,6 +66,20 @@ class Head(Protocol):
 
     def keep(self) -> Mapping[str, str]:
         """Files of the head's own that an adapter folder carries, by name."""
+
+
+Scored = tuple[Sequence[Example], Sequence[Any], Sequence[Any]]
+"""Examples with their items and the items' scores."""
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """A head that decides by a margin, which validation examples set."""
+
+    margin: float
+
+    def fit(self, parts: Sequence[Scored]) -> None:
+        """Set `margin` to what serves these examples best."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,11 @@ from fintune.tasks.base import Task
 HEADS = {
     "token": "fintune.heads.token:assemble",
     "sequence": "fintune.heads.sequence:assemble",
+    "span": "fintune.heads.span:assemble",
     "generative": "fintune.heads.generative.head:assemble",
 }
 """How each type of head is assembled from recipe, task and base."""
-KINDS = {"token": ("spans",), "sequence": ("label",), "generative": ("spans", "label", "answer")}
+KINDS = {"token": ("spans",), "sequence": ("label",), "span": ("answer",), "generative": ("spans", "label", "answer")}
 """The kinds of prediction each type of head can make."""
 
 WEIGHTS, EXTRAS, HEAD = "adapter_model.safetensors", "extras.safetensors", "head.json"
@@ -64,12 +65,32 @@ def build(recipe: Recipe, task: Task, *, kept: Path | None = None) -> Built:
             f"a {recipe.head.type} head cannot predict {task.kind}", where="head.type", why=f"task {task.name!r} is of that kind",
             fix=f"set head.type={' or '.join(able)}",
         )  # fmt: skip
+    _require_labels(recipe)
     base = locate(recipe.model.base, revision=recipe.model.revision)
     module, _, function = HEADS[recipe.head.type].partition(":")
     assemble: Callable[..., Assembled] = getattr(import_module(module), function)
     torch.manual_seed(recipe.seed)  # before any weight is drawn: the output layer's, then the adapter's
     parts = assemble(recipe, task, base, kept)
     return Built(parts.model, parts.head, base, weights_hash(base.folder), parts.matched)
+
+
+def _require_labels(recipe: Recipe) -> None:
+    """Refuses settings of the sequence head elsewhere, where they would do nothing, and smoothing with focal loss."""
+    settings = {
+        "head.pooling": recipe.head.pooling != "auto", "train.loss": recipe.train.loss != "cross-entropy",
+        "train.balance": recipe.train.balance != "none",
+    }  # fmt: skip
+    for key, given in settings.items():
+        if given and recipe.head.type != "sequence":
+            raise RecipeError(
+                f"{key} with a {recipe.head.type} head", where=key, why="it is of the sequence head alone",
+                fix=f"take {key} out, or set head.type=sequence",
+            )  # fmt: skip
+    if recipe.train.loss == "focal" and recipe.train.label_smoothing:
+        raise RecipeError(
+            "focal loss with label_smoothing", where="train.loss", why="focal loss is defined for one gold label",
+            fix="set train.label_smoothing=0 or train.loss=cross-entropy",
+        )  # fmt: skip
 
 
 def save(built: Built, folder: Path, recipe: Recipe) -> None:

@@ -1,7 +1,8 @@
-"""The temperature of a head's label probabilities, kept in the adapter folder as `calibration.json` where it is not 1.
+"""What is fitted on validation examples after training, kept in the adapter folder as `calibration.json` where there is anything.
 
-It is fitted on validation examples (`fintune.metrics.calibration`) and changes no prediction. A file without a number above zero
-is refused. `tests/heads/test_sequence.py` exercises it.
+The temperature of label probabilities and the confidence below which a label goes to review (`fintune.metrics.calibration`,
+`fintune.metrics.selective`); neither changes a prediction. Numbers out of range are refused. Exercised by
+`pytest tests/heads/test_sequence.py`.
 """
 
 from __future__ import annotations
@@ -9,32 +10,54 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fintune.errors import ArtifactError
 from fintune.run import read_json
 
 CALIBRATION = "calibration.json"
 SCHEMA_VERSION = 1
+_FIX = "restore the file, or train again"
 
 
-def files(temperature: float) -> Mapping[str, str]:
-    """The file to keep, by name; none for a temperature of 1."""
-    if temperature == 1.0:
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """The temperature, 1 where none was fitted; and the least confidence in [0, 1] of a label that stands, None where all do."""
+
+    temperature: float = 1.0
+    threshold: float | None = None
+
+
+def files(fitted: Calibration) -> Mapping[str, str]:
+    """The file to keep, by name; none where nothing was fitted."""
+    if fitted == Calibration():
         return {}
-    return {CALIBRATION: json.dumps({"schema_version": SCHEMA_VERSION, "temperature": temperature}) + "\n"}
+    record: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "temperature": fitted.temperature}
+    if fitted.threshold is not None:
+        record["threshold"] = fitted.threshold
+    return {CALIBRATION: json.dumps(record) + "\n"}
 
 
-def temperature_in(kept: Path | None) -> float:
-    """The temperature that an adapter folder keeps, 1 where there is no folder or no file.
+def read(kept: Path | None) -> Calibration:
+    """What an adapter folder keeps; the defaults where there is no folder or no file.
 
     Raises:
         ArtifactError: where the file holds something else.
     """
     if kept is None or not (kept / CALIBRATION).exists():
-        return 1.0
-    record = read_json(kept / CALIBRATION)
-    value = record.get("temperature") if record.get("schema_version") == SCHEMA_VERSION else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
-        raise ArtifactError("no temperature above zero", where=str(kept / CALIBRATION), fix="restore the file, or train again")
-    return float(value)
+        return Calibration()
+    record, where = read_json(kept / CALIBRATION), str(kept / CALIBRATION)
+    if record.get("schema_version") != SCHEMA_VERSION:
+        raise ArtifactError("a calibration of another version", where=where, fix=_FIX)
+    temperature, threshold = record.get("temperature"), record.get("threshold")
+    if not _number(temperature) or not temperature > 0:
+        raise ArtifactError("no temperature above zero", where=where, fix=_FIX)
+    if threshold is not None and not (_number(threshold) and 0 <= threshold <= 1):
+        raise ArtifactError("a threshold that is no probability", where=where, fix=_FIX)
+    return Calibration(float(temperature), None if threshold is None else float(threshold))
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,8 +1,8 @@
-"""The sequence head: one score for each label, from an encoder that has read the whole text.
+"""The sequence head: one score for each label, from a model that has read the whole text.
 
-The classifier is a stock sequence-classification model under a peft adapter, whose output layer is trained in full. A text longer
-than a window is cut into overlapping windows, each learns the gold label, and their scores are averaged by length. Models that
-read in one direction only are refused. `fintune train sentiment-bert` trains one.
+The classifier is a stock model under a peft adapter, whose output layer is trained in full; decision 0012 says how its tokens are
+pooled. A text longer than a window is cut into overlapping windows, each learns the gold label, and their scores are averaged by
+length. A pooling that does not fit the model is refused. `fintune train sentiment-minilm` trains one.
 """
 
 from __future__ import annotations
@@ -11,18 +11,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from fintune.errors import ArtifactError, GateError, RecipeError
 from fintune.heads import calibrated
 from fintune.heads.base import IGNORED, Assembled, moved
+from fintune.heads.calibrated import Calibration
+from fintune.heads.classifier import Classifier, Pooling, balanced_weights, losses
 from fintune.heads.noise import Noise
 from fintune.heads.token import cut
 from fintune.metrics.calibration import apply_temperature
@@ -35,16 +36,26 @@ from fintune.tasks.base import Purpose, Task
 
 # Settings under which the families keep the dropout probability of their output layer.
 _HEAD_DROPOUT = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout")
+_STOCK: dict[Pooling, tuple[Any, str]] = {
+    "first": (AutoModelForSequenceClassification, "SEQ_CLS"),
+    "last": (AutoModelForSequenceClassification, "SEQ_CLS"),
+    "mean": (AutoModelForTokenClassification, "TOKEN_CLS"),
+}
+"""Of each pooling, the class of transformers that has the output layer, and peft's name for what it does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of one text: token ids with the special ones, how many of them are of the text, and the id of the gold label."""
+    """A stretch of one text: token ids with the special ones, how many of them are of the text, and the id of the gold label.
+
+    `unit` is what it counts for in the loss.
+    """
 
     example: int
     tokens: list[int]
     weight: int
     label: int | None
+    unit: float = 1.0
 
     @property
     def length(self) -> int:
@@ -52,41 +63,19 @@ class Window:
         return len(self.tokens)
 
 
-class Classifier(nn.Module):
-    """A sequence-classification model under its adapter; `forward` gives scores `(batch, labels)`."""
-
-    def __init__(self, adapted: nn.Module, noise: Noise | None = None) -> None:
-        super().__init__()
-        self.adapted = adapted
-        self.noise = noise
-
-    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
-        """Scores of the labels, before they become probabilities.
-
-        Args:
-            tokens: ids `(batch, tokens)`.
-            mask: 1 where there is a token, `(batch, tokens)`.
-        """
-        embedded = self.adapted.get_base_model().get_input_embeddings()(tokens)  # type: ignore[operator, union-attr]
-        if self.noise is not None and self.training:
-            embedded = self.noise(embedded, mask)
-        logits: Tensor = self.adapted(inputs_embeds=embedded, attention_mask=mask).logits
-        return logits.float()
-
-
 class SequenceHead:
     """Encoding, loss and decoding of one label for each text."""
 
     group = 16  # larger wastes less padding, smaller mixes more
-    auto, pipeline = "AutoModelForSequenceClassification", "text-classification"
-    stock_note = "They give the same scores; `fintune.load(run)` averages those of long texts and calibrates them."
+    pipeline = "text-classification"
 
     def __init__(
         self, labels: Sequence[str], tokenizer: Any, *, max_tokens: int, overlap_tokens: int, label_smoothing: float = 0.0,
-        temperature: float = 1.0,
+        gamma: float = 0.0, weighted: bool = False, pooling: Pooling = "first", calibration: Calibration = Calibration(),
     ) -> None:  # fmt: skip
         self.labels, self.tokenizer = tuple(labels), tokenizer
-        self.overlap, self.label_smoothing, self.temperature = overlap_tokens, label_smoothing, temperature
+        self.overlap, self.label_smoothing, self.gamma = overlap_tokens, label_smoothing, gamma
+        self.weighted, self.pooling, self.calibration = weighted, pooling, calibration
         self._ids = {label: number for number, label in enumerate(self.labels)}
         probe = tokenizer("a", return_special_tokens_mask=True)
         ids, special = probe["input_ids"], probe["special_tokens_mask"]
@@ -96,6 +85,17 @@ class SequenceHead:
         self.prefix, self.suffix = ids[: body[0]], ids[body[-1] + 1 :]
         self.room = max_tokens - len(self.prefix) - len(self.suffix)
         self.padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+
+    @property
+    def auto(self) -> str:
+        """The class of transformers that reads the adapter's base."""
+        return str(_STOCK[self.pooling][0].__name__)
+
+    @property
+    def stock_note(self) -> str:
+        """What stock PEFT gives."""
+        scores = "scores of tokens, whose mean is the label's score" if self.pooling == "mean" else "the same scores"
+        return f"They give {scores}; `fintune.load(run)` averages those of long texts and calibrates them."
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -112,25 +112,29 @@ class SequenceHead:
         return {"head": "sequence", "labels": list(self.labels), "prefix": self.prefix, "suffix": self.suffix}
 
     def keep(self) -> Mapping[str, str]:
-        """The fitted temperature, where there is one."""
-        return calibrated.files(self.temperature)
+        """What was fitted on validation examples, where there is anything."""
+        return calibrated.files(self.calibration)
 
     def encode(self, examples: Sequence[Example], purpose: Purpose) -> list[Window]:
         """Windows of the examples in order, at least one each; with their gold for training."""
         if not examples:
             return []
+        units = balanced_weights([e.label for e in examples]) if self.weighted and purpose == "train" else {}
         coded = self.tokenizer([e.text for e in examples], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [
             window
             for i, example in enumerate(examples)
-            for window in self._windows(i, example, coded["input_ids"][i], coded["offset_mapping"][i], purpose)
+            for window in self._windows(i, example, coded["input_ids"][i], coded["offset_mapping"][i], purpose, units)
         ]
 
-    def _windows(self, index: int, example: Example, ids: list[int], offsets: list[tuple[int, int]], purpose: Purpose) -> list[Window]:
+    def _windows(
+        self, index: int, example: Example, ids: list[int], offsets: list[tuple[int, int]], purpose: Purpose, units: Mapping[str, float]
+    ) -> list[Window]:
         label = self._ids[example.label] if purpose == "train" and example.label is not None else None
+        unit = units.get(example.label or "", 1.0)
         return [
             # A model takes no row of nothing.
-            Window(index, [*self.prefix, *ids[start:end], *self.suffix] or [self.padding], max(1, end - start), label)
+            Window(index, [*self.prefix, *ids[start:end], *self.suffix] or [self.padding], max(1, end - start), label, unit)
             for start, end in cut(len(ids), self.room, self.overlap, breaks=_word_starts(example.text, offsets))
         ]
 
@@ -139,22 +143,29 @@ class SequenceHead:
         return [list(items)]
 
     def collate(self, items: Sequence[Window]) -> dict[str, Tensor]:
-        """Tensors of a batch: `tokens` and `mask` `(batch, tokens)`, and with gold `labels` `(batch,)`."""
+        """Tensors of a batch: `tokens` and `mask` `(batch, tokens)`; with gold `labels`, and where it is weighed `units`, `(batch,)`."""
         rows = [torch.tensor(item.tokens) for item in items]
+        side = "left" if self.pooling == "last" else "right"
         batch = {
-            "tokens": pad_sequence(rows, batch_first=True, padding_value=self.padding),
-            "mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_value=0),
+            "tokens": pad_sequence(rows, batch_first=True, padding_value=self.padding, padding_side=side),
+            "mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True, padding_value=0, padding_side=side),
         }
         gold = [item.label for item in items if item.label is not None]
-        return batch | {"labels": torch.tensor(gold)} if len(gold) == len(items) else batch
+        if len(gold) < len(items):
+            return batch
+        units = {"units": torch.tensor([item.unit for item in items])} if self.weighted else {}
+        return batch | units | {"labels": torch.tensor(gold)}
 
     def loss(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Summed cross-entropy over windows and their number; each window of a long text counts as one."""
+        """Summed loss over windows and what they count for; each window of a long text counts as one, or as its label weighs."""
         labels = batch["labels"]
         scores = model(batch["tokens"], batch["mask"])
         with torch.autocast(scores.device.type, enabled=False):
-            summed = functional.cross_entropy(scores, labels, reduction="sum", ignore_index=IGNORED, label_smoothing=self.label_smoothing)
-        return summed, (labels != IGNORED).sum()
+            each = losses(scores, labels, gamma=self.gamma, smoothing=self.label_smoothing)
+        learnt = labels != IGNORED
+        if "units" not in batch:
+            return each.sum(), learnt.sum()
+        return (each * batch["units"]).sum(), (learnt * batch["units"]).sum()
 
     @torch.inference_mode()
     def scores(self, model: Any, items: Sequence[Window]) -> list[np.ndarray]:
@@ -179,7 +190,7 @@ class SequenceHead:
                 raise GateError(
                     "the model's scores are not finite", where=f"example {example.id}", fix="set predict.precision=fp32, or train again"
                 )
-        probabilities = apply_temperature(totals / weights, self.temperature)
+        probabilities = apply_temperature(totals / weights, self.calibration.temperature)
         return [
             Prediction(
                 example.id, example.text, label=self.labels[int(row.argmax())], probabilities=tuple(map(float, row)),
@@ -198,29 +209,53 @@ def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -
     """The classifier of a recipe on a freshly loaded base; `kept` is the adapter folder of a finished run.
 
     Raises:
-        ArtifactError, RecipeError, SafetyError: where the base cannot be had, reads in one direction, or the adapter does not fit it.
+        ArtifactError, RecipeError, SafetyError: where the base cannot be had, the pooling does not fit it, or the adapter does not.
     """
+    tokenizer = load.tokenizer(base)
+    head = SequenceHead(
+        task.labels, tokenizer, max_tokens=recipe.data.max_tokens, overlap_tokens=recipe.data.overlap_tokens,
+        label_smoothing=recipe.train.label_smoothing, gamma=recipe.train.focal_gamma if recipe.train.loss == "focal" else 0.0,
+        weighted=recipe.train.balance == "weights", pooling="mean" if recipe.head.pooling == "mean" else "first",
+        calibration=calibrated.read(kept),
+    )  # fmt: skip
     changes = {
         "num_labels": len(task.labels), "id2label": dict(enumerate(task.labels)),
         "label2id": {label: number for number, label in enumerate(task.labels)},
         **dict.fromkeys(_HEAD_DROPOUT, recipe.head.dropout),
     }  # fmt: skip
+    if tokenizer.pad_token_id is None:
+        changes["pad_token_id"] = head.padding  # stock decoders take no batch without one
     # Eager attention: at sentence length the fused kernel's backward pass is slower on CPUs (benchmarks/attention.py).
     attention = "sdpa" if torch.cuda.is_available() else "eager"
+    auto, task_type = _STOCK[head.pooling]
     network = load.pretrained(
-        AutoModelForSequenceClassification, base, recipe.model, config=load.configuration(base, recipe.model, changes), attention=attention,
-        dtype=load.weights_dtype(recipe.model, "fp32"), needs="a sequence-classification architecture",
+        auto, base, recipe.model, config=load.configuration(base, recipe.model, changes), attention=attention,
+        dtype=load.weights_dtype(recipe.model, "fp32"), needs="an architecture with a classification layer",
     )  # fmt: skip
-    if network.config.is_encoder_decoder or hasattr(network, "score"):
+    head.pooling = pooling_of(network, recipe.head.pooling)
+    load.require_room(network, recipe.data.max_tokens)
+    adapted, matched = attach(network, recipe.adapter, task_type=task_type)
+    noise = None if recipe.train.noise == "none" else Noise(recipe.train.noise, recipe.train.noise_alpha)
+    return Assembled(Classifier(adapted, noise, head.pooling), head, matched)
+
+
+def pooling_of(network: Any, wanted: str) -> Pooling:
+    """The pooling for a network: `auto` is `last` where it reads in one direction, else `first`.
+
+    Raises:
+        RecipeError: for an encoder-decoder, or a pooling that does not fit the direction it reads in.
+    """
+    kind = network.config.model_type
+    if network.config.is_encoder_decoder:
         raise RecipeError(
-            f"a sequence head on {network.config.model_type!r}", where="head.type", why="it does not read a text in both directions",
+            f"a sequence head on {kind!r}", where="head.type", why="it is an encoder with a decoder",
             fix="set head.type=generative, or choose an encoder such as model.base=bert-base",
         )  # fmt: skip
-    load.require_room(network, recipe.data.max_tokens)
-    head = SequenceHead(
-        task.labels, load.tokenizer(base), max_tokens=recipe.data.max_tokens, overlap_tokens=recipe.data.overlap_tokens,
-        label_smoothing=recipe.train.label_smoothing, temperature=calibrated.temperature_in(kept),
-    )  # fmt: skip
-    adapted, matched = attach(network, recipe.adapter, task_type="SEQ_CLS")
-    noise = None if recipe.train.noise == "none" else Noise(recipe.train.noise, recipe.train.noise_alpha)
-    return Assembled(Classifier(adapted, noise), head, matched)
+    onward = hasattr(network, "score")  # the output layer of all stock decoders, and of no encoder
+    if wanted == "auto":
+        return "last" if onward else "first"
+    if onward != (wanted == "last"):
+        why = "it reads in one direction, so that only the last token has seen the text" if onward else "its tokens see the whole text"
+        fix = "set head.pooling=last" if onward else "set head.pooling=mean or first"
+        raise RecipeError(f"head.pooling={wanted} on {kind!r}", where="head.pooling", why=why, fix=fix)
+    return cast(Pooling, wanted)

@@ -1,21 +1,54 @@
-"""Floors under every model that answers: no answer at all, and the answer that training gave most often.
+"""Floors under every model that answers: no answer at all, the answer that training gave most often, and rules of one line.
 
-Both are plain JSON, so that a run can carry them. Refuses examples without a question; `pytest tests/metrics/test_answer_report.py`.
+The first two are plain JSON, so that a run can carry them; `RULES` need no data.
+Refuses examples without a question; `pytest tests/metrics/test_answer_report.py`.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from fintune.errors import ArtifactError, DataError
 from fintune.metrics.answers import normalise
 from fintune.records import Answer, Example
+from fintune.text.words import words
 
 SCHEMA_VERSION = 1
 _FIX = "evaluate with the file that the training run wrote"
+
+
+_SENTENCE = re.compile(r"[^\n]+?(?:[.!?](?=\s)|$)", re.MULTILINE)
+
+
+def first_word(question: str, text: str) -> Answer | None:
+    """The first word of the text, whatever the question: where this scores, the answers stand at the beginning."""
+    del question
+    for start, end in words(text, "coarse"):
+        return Answer(start, text[start:end])
+    return None
+
+
+def nearest_sentence(question: str, text: str) -> Answer | None:
+    """The sentence that shares most distinct words with the question, the first of several; None of an empty text."""
+    asked = set(normalise(question).split())
+    best, most = None, -1
+    for match in _SENTENCE.finditer(text):
+        sentence = match.group().strip()
+        shared = len(asked & set(normalise(sentence).split()))
+        if sentence and shared > most:
+            best, most = Answer(match.start() + match.group().index(sentence), sentence), shared
+    return best
+
+
+RULES: Mapping[str, Callable[[str, str], Answer | None]] = MappingProxyType(
+    {"first_word": first_word, "nearest_sentence": nearest_sentence}
+)  # fmt: skip
+"""Answers to a question about a text that need neither a model nor training, by their name in a report."""
 
 
 @dataclass(frozen=True, slots=True)

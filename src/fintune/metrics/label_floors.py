@@ -1,4 +1,4 @@
-"""Floors under every model that gives labels: always the most frequent one, and a logistic regression on words.
+"""Floors under every model that gives labels: always the most frequent one, and a logistic regression on words and pairs of words.
 
 A model that does not beat the second has learnt which words go with which label, and nothing about sentences. Both are learnt
 from training examples and are plain JSON, so that a run carries them. Examples without a label are refused.
@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,9 @@ NAMES = ("majority", "words")
 _FIX = "evaluate with the file that the training run wrote"
 
 _WORD = re.compile(r"\w+|[%$€£¥]")
-_RARE = 2  # texts that a word must stand in to be learnt
-_EPOCHS, _BATCH, _RATE = 10, 32, 0.3
+_RARE = 2  # texts that a term must stand in to be learnt
+_MOST = 20_000  # terms, the most frequent ones: with twenty labels a file of 3 MB
+_EPOCHS, _BATCH, _RATE = 15, 32, 0.5
 _DECIMALS = 3  # of a weight: keeps the file small, and is applied before the first use
 
 Features = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -48,10 +50,10 @@ class Majority:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Multinomial logistic regression on TF-IDF of single words, case folded.
+    """Multinomial logistic regression on TF-IDF of words and of pairs of neighbours, case folded.
 
-    `rarity` maps each word to its inverse document frequency, `weights` to its weight under each of `labels`; `bias` has one
-    for each label.
+    `rarity` maps each of these terms, a pair with a blank between, to its inverse document frequency, `weights` to its weight
+    under each of `labels`; `bias` has one for each label.
     """
 
     labels: tuple[str, ...]
@@ -95,9 +97,15 @@ def learn(examples: Iterable[Example]) -> dict[str, LabelFloor]:
     return {"majority": Majority(majority), "words": _regression(rows, sorted(seen))}
 
 
+def terms(text: str) -> list[str]:
+    """The words of a text, case folded, then its pairs of neighbouring words."""
+    words = _WORD.findall(text.casefold())
+    return words + [" ".join(pair) for pair in pairwise(words)]
+
+
 def weighed(text: str, rarity: Mapping[str, float]) -> dict[str, float]:
-    """TF-IDF of the known words of a text, with logarithmic counts, scaled to length 1; in order of the words."""
-    counts = Counter(_WORD.findall(text.casefold()))
+    """TF-IDF of the known terms of a text, with logarithmic counts, scaled to length 1; in order of the terms."""
+    counts = Counter(terms(text))
     values = {word: (1 + math.log(counts[word])) * rarity[word] for word in sorted(counts.keys() & rarity.keys())}
     length = math.sqrt(math.fsum(value * value for value in values.values()))
     return {word: value / length for word, value in values.items()}
@@ -105,8 +113,9 @@ def weighed(text: str, rarity: Mapping[str, float]) -> dict[str, float]:
 
 def _regression(rows: Sequence[tuple[str, str]], labels: Sequence[str]) -> Words:
     """Trains by AdaGrad (Duchi et al. 2011) with a fixed order: a few seconds for tens of thousands of short texts."""
-    frequency = Counter(word for text, _ in rows for word in set(_WORD.findall(text.casefold())))
-    words = sorted(word for word, count in frequency.items() if count >= _RARE)
+    frequency = Counter(term for text, _ in rows for term in set(terms(text)))
+    common = sorted(frequency, key=lambda term: (-frequency[term], term))[:_MOST]
+    words = sorted(term for term in common if frequency[term] >= _RARE)
     rarity = {word: round(math.log((1 + len(rows)) / (1 + frequency[word])) + 1, _DECIMALS) for word in words}
     column = {word: number for number, word in enumerate(words)}
     inputs = [_features(weighed(text, rarity), column) for text, _ in rows]

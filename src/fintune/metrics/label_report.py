@@ -7,12 +7,15 @@
      "confusion": {"labels": [..., "none"], "counts": [[int]]},      rows gold, columns predicted
      "malformed": {"count": int, "share": float},
      "calibration": {"examples": int, "bins": [{"from", "to", "confidence": float, "count": int, "accuracy": {"value", "low", "high"}}]},
+     "selective": {"area", "error": float, "points": [{"coverage", "confidence", "error"}]},       see `metrics.selective`
      "floors": {FLOOR: {NAME: {"value", "low", "high"}}}}
 
 NAME is `accuracy`, `balanced_accuracy`, `macro_f1`, `weighted_f1` or `mcc`, and where every prediction has probabilities also
-`log_loss` (nats), `brier` (0 to 2) and `ece` (fraction), of which less is better. Intervals are bootstrap percentiles over
-documents; those of the bins are Wilson's. A malformed prediction counts as wrong and stands under `none`. `bins` is empty, and
-`calibration.examples` 0, where a prediction has no probabilities. The bins of `ece` are those of the real data in every replicate.
+`log_loss` (nats), `brier` (0 to 2), `ece` (fraction) and `error_at_90` (share of wrong ones among the nine tenths that are most
+certain), of which less is better. Intervals are bootstrap percentiles over
+documents; those of the bins are Wilson's. A malformed prediction counts as wrong and stands under `none`. `bins` and
+`points` are empty, and `calibration.examples` 0, where a prediction has no probabilities. The bins of `ece`, and which predictions
+are the most certain, are those of the real data in every replicate.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fintune.metrics import calibration
+from fintune.metrics import calibration, selective
 from fintune.metrics.intervals import Bootstrap, percentiles, resample
 from fintune.metrics.labels import SCORES, brier, confusion, count, ids_of, log_loss
 from fintune.metrics.spans import MEASURES, Rates
@@ -68,25 +71,35 @@ def metrics(system: Judged, *, labels: int, clusters: Sequence[str], plan: Boots
     values, samples = ([score(totals) for score in SCORES.values()] for totals in (actual, replicates))
     if system.probabilities is not None:
         sums = _probable(system, system.probabilities)
-        names += ["log_loss", "brier", "ece"]
+        names += ["log_loss", "brier", "ece", "error_at_90"]
         values += _means(sums.sum(axis=0))
         samples += _means(resample(sums, clusters, plan=plan))
     return dict(zip(names, _entries(np.array(values), np.stack(samples, axis=-1), level=plan.level), strict=True))
 
 
 def _probable(system: Judged, probabilities: Rates) -> Rates:
-    """What scores of probabilities add up, for each example: one, log-loss, Brier's score, then three columns a bin."""
+    """What scores of probabilities add up, for each example.
+
+    One, log-loss, Brier's score, whether it stands at `selective.COVERAGE`, whether it does though wrong, then three columns a bin.
+    """
     confidence = system.confidence(probabilities)
     bins = calibration.sums(confidence, system.right, calibration.members(confidence))
-    proper = [np.ones(len(confidence)), log_loss(probabilities, system.gold), brier(probabilities, system.gold)]
-    return np.concatenate([np.stack(proper, axis=-1), bins.reshape(len(confidence), -1)], axis=-1)
+    stands = selective.standing(confidence)
+    single = [
+        np.ones(len(confidence)),
+        log_loss(probabilities, system.gold),
+        brier(probabilities, system.gold),
+        stands,
+        stands & ~system.right,
+    ]
+    return np.concatenate([np.stack(single, axis=-1), bins.reshape(len(confidence), -1)], axis=-1)
 
 
 def _means(totals: Rates) -> list[Rates]:
-    """Log-loss, Brier's score and calibration error of `_probable` totals `(..., columns)`."""
+    """Log-loss, Brier's score, calibration error and error of what stands, of `_probable` totals `(..., columns)`."""
     examples = totals[..., 0]
-    bins = totals[..., 3:].reshape(*totals.shape[:-1], -1, 3)
-    return [totals[..., 1] / examples, totals[..., 2] / examples, calibration.error(bins)]
+    bins = totals[..., 5:].reshape(*totals.shape[:-1], -1, 3)
+    return [totals[..., 1] / examples, totals[..., 2] / examples, calibration.error(bins), totals[..., 4] / np.maximum(1, totals[..., 3])]
 
 
 def per_label(system: Judged, *, labels: Sequence[str], clusters: Sequence[str], plan: Bootstrap) -> dict[str, dict[str, Any]]:
@@ -130,8 +143,15 @@ def build(
         "confusion": {"labels": [*labels, NONE], "counts": confusion(system.gold, system.predicted, labels=len(labels)).tolist()},
         "malformed": {"count": unread, "share": unread / len(system.gold)},
         "calibration": _reliability(system, level=plan.level),
+        "selective": _selective(system),
         "floors": {name: metrics(floor, labels=len(labels), clusters=clusters, plan=plan) for name, floor in floors.items()},
     }
+
+
+def _selective(system: Judged) -> dict[str, Any]:
+    if system.probabilities is None:
+        return {"area": 0.0, "error": 0.0, "points": []}
+    return selective.record(system.confidence(system.probabilities), system.right)
 
 
 def _reliability(system: Judged, *, level: float) -> dict[str, Any]:

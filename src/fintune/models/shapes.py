@@ -17,6 +17,7 @@ from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForQuestionAnswering,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
@@ -41,6 +42,7 @@ _SAME = {
 _CLASSES: dict[str, tuple[Any, str]] = {
     "token": (AutoModelForTokenClassification, "TOKEN_CLS"),
     "sequence": (AutoModelForSequenceClassification, "SEQ_CLS"),
+    "span": (AutoModelForQuestionAnswering, "QUESTION_ANS"),
     "generative": (AutoModelForCausalLM, "CAUSAL_LM"),
 }
 
@@ -84,6 +86,8 @@ def adapted(recipe: Recipe, *, outputs: int = 2) -> tuple[PeftModel, Matched]:
     """
     settings = config(recipe.model.base)
     auto, task_type = _CLASSES[recipe.head.type]
+    if recipe.head.pooling == "mean":
+        auto, task_type = _CLASSES["token"]  # label scores are the mean of token scores
     if recipe.head.type != "generative":
         settings.num_labels = outputs
     elif settings.is_encoder_decoder:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from fintune.heads.base import Head
+from fintune.heads.base import Head, Scored
 from fintune.models.precision import arithmetic
 from fintune.records import Example, Prediction
 
@@ -27,10 +27,24 @@ def predict(
     precision: str,
     tick: Callable[[int], None] = lambda done: None,
 ) -> Iterator[Prediction]:
-    """One prediction for each example, in order.
+    """One prediction for each example, in order; arguments as of `scored`."""
+    for chunk, items, scores in scored(model, head, examples, batch_tokens=batch_tokens, precision=precision, tick=tick):
+        yield from head.decode(model, chunk, items, scores)
+
+
+def scored(
+    model: Any,
+    head: Head,
+    examples: Sequence[Example],
+    *,
+    batch_tokens: int,
+    precision: str,
+    tick: Callable[[int], None] = lambda done: None,
+) -> Iterator[Scored]:
+    """What the model says about the examples, before it is decoded: one chunk of them after another, in order.
 
     Args:
-        model: of the head, on its device.
+        model: of the head, on its device; in evaluation mode while a chunk is looked at.
         head: encodes, scores and decodes.
         examples: their gold, if any, is not looked at by the model.
         batch_tokens: padded tokens of one forward pass.
@@ -51,7 +65,7 @@ def predict(
                     for i, score in zip(batch, head.scores(model, [items[i] for i in batch]), strict=True):
                         scores[i] = score
                 tick(len({items[i].example for i in batch}))
-            yield from head.decode(model, chunk, items, scores)
+            yield chunk, items, scores
     finally:
         model.train(was_training)
 

@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fintune.report import coverage
 from fintune.report.figures import Reference, Score, counted, decimal, interval_name, kind_of, number, of_hundred, part, score, whole
 from fintune.report.wording import floor_words, kind_words, metric_words
 
 # Below so many documents a bootstrap interval is itself unsteady, and tends to be too narrow.
 FEW_DOCUMENTS = 30
+# Of several floors the headline names the strongest; the tables have all.
+COMPARED = 3
 _UNREAD = {"spans": "scored as if nothing had been found"}
 
 
@@ -38,7 +41,7 @@ def headline(report: Mapping[str, Any], data_card: Mapping[str, Any]) -> Headlin
     name = main if score(metrics, main) else next((key for key in metrics if score(metrics, key)), "")
     value, others = score(metrics, name), references(report, name)
     meaning = _MEANINGS[kind](metrics) if kind and name == main else []
-    sentences = (*meaning, *_trust(report, value), *_compared(others))
+    sentences = (*meaning, *_trust(report, value), *_compared(others), *coverage.sentences(report))
     return Headline(
         name=metric_words(name, kind),
         score=value,
@@ -108,8 +111,8 @@ def _compared(others: Mapping[str, Reference]) -> list[str]:
     found = []
     for kind, opening in (("floor", "Without any model"), ("baseline", "The model before training")):
         ranked = sorted(((words, of.score) for words, of in others.items() if of.kind == kind), key=lambda item: -item[1].value)
-        if 0 < len(ranked) < 4:
-            found.append(f"{opening}: {', '.join(f'{words} {decimal(value.value)}' for words, value in ranked)}.")
+        if ranked:
+            found.append(f"{opening}: {', '.join(f'{words} {decimal(value.value)}' for words, value in ranked[:COMPARED])}.")
     return found
 
 

@@ -15,7 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from fintune.records import Example, Prediction
-from fintune.report import browser, curves, facts, figures, preflight, reliability, svg, tables, wording
+from fintune.report import browser, coverage, curves, facts, figures, preflight, reliability, svg, tables, wording
 from fintune.report.headline import headline
 from fintune.report.outputs import outputs
 from fintune.report.visible import visible
@@ -111,6 +111,7 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "groups": tables.group_rows(report),
         "probabilities": tables.probability_rows(report),
         "reliability": reliability.diagram(report),
+        "coverage": coverage.diagram(report),
         "panels": curves.panels(inputs.log, kept_epoch=kept if isinstance(kept, int) else None),
         "matrix": tables.matrix(report),
         "confused": tables.confused(report),

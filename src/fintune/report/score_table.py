@@ -91,6 +91,8 @@ def _others(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     floors, baselines = part(report, "floors"), part(report, "baselines")
     yield from ((f"floor: {name}", part(floors, name)) for name in floors)
     yield from ((f"before training: {name}", part(baselines, name)) for name in baselines)
+    if clean := part(part(report, "clean"), "metrics"):
+        yield "without near duplicates of training texts", clean
 
 
 def _cells(entries: object, names: list[str], kind: str) -> list[str]:

@@ -49,6 +49,7 @@ MEASURES: Mapping[str, Mapping[str, Measure]] = {
         "log_loss": Measure("Log-loss", "surprise at the right label, in nats; 0 is best"),
         "brier": Measure("Brier score", "squared error of the probabilities, 0 to 2; 0 is best"),
         "ece": Measure("Calibration error", "mean distance between confidence and share right; 0 is best"),
+        "error_at_90": Measure("Error of the surest 90 %", "share of wrong labels without the least certain tenth"),
     },
     "answer": {
         "answer_accuracy": Measure("Right answers", "same number where the gold is one, else the same words"),
@@ -61,7 +62,7 @@ MEASURES: Mapping[str, Mapping[str, Measure]] = {
         "no_answer_accuracy": Measure("Rightly not answered", "of the questions that the text does not answer"),
     },
 }
-LESS_IS_BETTER = ("log_loss", "brier", "ece")
+LESS_IS_BETTER = ("log_loss", "brier", "ece", "error_at_90")
 """Metrics of probabilities, which are errors."""
 
 
@@ -106,7 +107,11 @@ UNKNOWN = KindWords(
     main="", unit="text", groups="By label", group="Label", support="In the gold", rates=_PRF, groups_note="{bar}", compared=(), drawn=()
 )
 
-FLOORS = {"gazetteer": "name list from training", "majority": "always the most frequent label", "words": "words alone, by regression"}
+FLOORS = {
+    "gazetteer": "name list from training",
+    "majority": "always the most frequent label",
+    "words": "words and pairs of words, by regression",
+}
 EMPTY = {"spans": "marking nothing", "answer": "never answering"}
 FREQUENT = "always the most frequent answer"
 

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from fintune.errors import ArtifactError, DataError
-from fintune.metrics.answer_floors import EMPTY, SameAnswer, from_record, learn
+from fintune.metrics.answer_floors import EMPTY, RULES, SameAnswer, from_record, learn
 from fintune.metrics.answer_report import AnswerPair, build
 from fintune.metrics.intervals import Bootstrap
 from fintune.records import Answer, Example, Kind, Prediction
@@ -48,6 +48,11 @@ class AnswerTask:
     @property
     def numbers(self) -> Mapping[str, str]:
         """None: an answer is no label."""
+        return {}
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Nothing: only single labels have usual shares."""
         return {}
 
     @property
@@ -134,7 +139,7 @@ class AnswerTask:
             raise DataError(f"prediction {prediction.id!r} has no answer", why="it is of another kind", fix="predict with an answer task")
         malformed = prediction.status == "malformed"
         given = None if malformed or prediction.answer is None else prediction.answer.text
-        return AnswerPair(given, () if example.answer is None else (example.answer.text,), malformed)
+        return AnswerPair(given, example.golds, malformed)
 
     def score(
         self,
@@ -144,7 +149,7 @@ class AnswerTask:
         floors: Mapping[str, Floor] = _NO_FLOORS,
         plan: Bootstrap = Bootstrap(),
     ) -> dict[str, Any]:
-        """The `report.json` object, as `metrics.answer_report` describes it; the floor `empty` is always there.
+        """The `report.json` object, as `metrics.answer_report` describes it; the floors `empty` and `RULES` are always there.
 
         Args:
             pairs: examples with their predictions, in any order.
@@ -157,6 +162,7 @@ class AnswerTask:
         """
         judged = [self.pair(example, prediction) for example, prediction in pairs]
         answered = {name: [floor.find(e.text) for e, _ in pairs] for name, floor in {"empty": EMPTY, **floors}.items()}
+        answered |= {name: [rule(e.question or "", e.text) for e, _ in pairs] for name, rule in RULES.items()}
         guesses = {
             name: [AnswerPair(None if found is None else found.text, pair.golds) for found, pair in zip(answers, judged, strict=True)]
             for name, answers in answered.items()

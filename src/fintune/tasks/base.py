@@ -26,7 +26,8 @@ Purpose = Literal["train", "predict"]
 _FOLDER = Path(__file__).parent / "labels"
 _REQUIRED = ("name", "kind", "description")
 _TEXTS = (*_REQUIRED, "instruction")
-_KEYS = (*_TEXTS, "numbers", "labels")
+_ROUNDING = 0.02  # how far written shares may be from adding up to one
+_KEYS = (*_TEXTS, "numbers", "labels", "shares")
 
 # How a definition of each kind and its prompting become a task; imported on use, because scoring needs numpy.
 KINDS: dict[str, str] = {
@@ -73,6 +74,11 @@ class Task(Protocol):
     @property
     def numbers(self) -> Mapping[str, str]:
         """The label of each class number that data may have in its place; empty where there are none."""
+        ...
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """The fraction of each label that data usually have; empty where nothing is known of it."""
         ...
 
     @property
@@ -129,7 +135,8 @@ class Definition:
 
     `instruction` is empty where the prompt file's own serves. `labels` maps each label to its meaning, in the order of the
     file, and is empty for answers. `numbers` are the class numbers by which data may name the labels, in the same order, or
-    empty. `where` is the file.
+    empty. `shares` is the fraction of each label that data of this task usually have, empty where nothing is known of it; it
+    decides no prediction. `where` is the file.
     """
 
     name: str
@@ -138,6 +145,7 @@ class Definition:
     instruction: str
     labels: Mapping[str, str]
     numbers: tuple[str, ...]
+    shares: Mapping[str, float]
     where: str
 
 
@@ -215,6 +223,7 @@ def _check(data: Mapping[str, Any], *, where: str) -> Definition:
         instruction=data.get("instruction", ""),
         labels=labels,
         numbers=_numbers(data["numbers"], labels, kind, where=where) if "numbers" in data else (),
+        shares=_shares(data["shares"], labels, kind, where=where) if "shares" in data else {},
         where=where,
     )
 
@@ -228,6 +237,19 @@ def _numbers(numbers: object, labels: Mapping[str, str], kind: str, *, where: st
         what = f"{len(set(numbers))} different class numbers for {len(labels)} labels"
         raise RecipeError(what, where=where, fix="give each label one number, in the order of [labels]")
     return tuple(numbers)
+
+
+def _shares(shares: object, labels: Mapping[str, str], kind: str, *, where: str) -> dict[str, float]:
+    if kind != "label":
+        raise RecipeError(f"a task of kind {kind!r} with shares of labels", where=where, fix="take 'shares' out")
+    numbers = list(shares.values()) if isinstance(shares, dict) else []
+    good = all(isinstance(number, int | float) and not isinstance(number, bool) and 0 <= number <= 1 for number in numbers)
+    if not isinstance(shares, dict) or shares.keys() != labels.keys() or not good or abs(sum(numbers) - 1) > _ROUNDING:
+        why = "it needs a fraction for each label, together 1"
+        raise RecipeError(
+            "'shares' is no distribution over the labels", where=where, why=why, fix="write [shares] and below it Name = 0.59"
+        )
+    return {label: float(shares[label]) for label in labels}
 
 
 def _labels(labels: object, *, where: str) -> dict[str, str]:

@@ -34,7 +34,11 @@ _SLACK = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class LabelTask:
-    """One label of a set. `meanings` belong to `labels` one by one; `numbers` maps class numbers of data to labels, if there are any."""
+    """One label of a set.
+
+    `meanings` belong to `labels` one by one; `numbers` maps class numbers of data to labels, if there are any; `shares` are the
+    fractions of the labels in usual data, if they are known.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -42,6 +46,7 @@ class LabelTask:
     description: str
     prompting: Prompting
     numbers: Mapping[str, str]
+    shares: Mapping[str, float]
     _reader: Reader = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -215,4 +220,5 @@ def from_definition(definition: Definition, prompting: Prompting) -> LabelTask:
         description=definition.description,
         prompting=prompting,
         numbers=MappingProxyType(dict(zip(definition.numbers, labels, strict=False))),
+        shares=MappingProxyType(dict(definition.shares)),
     )

@@ -54,6 +54,11 @@ class SpansTask:
         return {}
 
     @property
+    def shares(self) -> Mapping[str, float]:
+        """Nothing: only single labels have usual shares."""
+        return {}
+
+    @property
     def main_metric(self) -> str:
         """Micro F1 of (label, surface) sets, by which the papers score."""
         return "surface_micro_f1"

@@ -28,7 +28,8 @@ class Step:
     """One optimizer step.
 
     `step` counts from 1; `loss` is the mean over supervised units; `norm` the gradient's before clipping; `rate` the
-    adapter's learning rate; `units` supervised units; `tokens` real tokens, without padding; `seconds` wall time.
+    adapter's learning rate; `units` supervised units, weighed where the head weighs them; `tokens` real tokens, without padding;
+    `seconds` wall time.
     """
 
     step: int
@@ -36,7 +37,7 @@ class Step:
     loss: float
     norm: float
     rate: float
-    units: int
+    units: float
     tokens: int
     seconds: float
 
@@ -108,15 +109,15 @@ def steps(
         model.train()
         micro = [None if b is None else {k: v.to(accelerator.device) for k, v in b.items()} for b in piece.micro]
         # The count has to be known before the first backward pass; it depends on the gold alone.
-        mine = sum((_units(batch) for batch in micro if batch is not None), start=torch.zeros((), dtype=torch.long))
-        units = int(accelerator.reduce(mine.to(accelerator.device), "sum"))  # type: ignore[arg-type]
+        mine = sum((_units(batch) for batch in micro if batch is not None), start=torch.zeros(()))
+        units = float(accelerator.reduce(mine.to(accelerator.device), "sum"))  # type: ignore[arg-type]
         total = torch.zeros((), device=accelerator.device)
         for i, batch in enumerate(micro):
             # Several processes exchange gradients at the last micro-batch only.
             quiet = accelerator.no_sync(model) if i + 1 < len(micro) else contextlib.nullcontext()
             with quiet, accelerator.autocast():
                 summed = _nothing(trainable) if batch is None else loss(model, batch)[0]
-            share = summed / max(units, 1)
+            share = summed / (units or 1.0)
             accelerator.backward(share * accelerator.num_processes)  # processes average; we want the sum
             total = total + share.detach()
         mean = float(accelerator.reduce(total, "sum"))  # type: ignore[arg-type]
@@ -135,8 +136,9 @@ def steps(
 
 
 def _units(batch: Batch) -> Tensor:
-    """Supervised units of a batch: gold ids that are not padding."""
-    return (batch["labels"] != IGNORED).sum().cpu()
+    """Supervised units of a batch: gold ids that are not padding, each one or what it counts for."""
+    learnt = batch["labels"] != IGNORED
+    return (learnt * batch["units"] if "units" in batch else learnt).sum().cpu()
 
 
 def _tokens(batch: Batch) -> int:

@@ -6,11 +6,15 @@ Nothing of it has to be saved: resuming computes the same order again and skips 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 
-def batches(lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int, group: int) -> list[list[int]]:
-    """Indices of each optimizer step of an epoch; every index once, the last batch of a group may be short.
+def batches(
+    lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int, group: int, labels: Sequence[Hashable] | None = None
+) -> list[list[int]]:
+    """Indices of each optimizer step of an epoch; the last batch of a group may be short.
+
+    Every index comes once, or with `labels` as often as `balanced` has it.
 
     Args:
         lengths: tokens of each item.
@@ -18,9 +22,10 @@ def batches(lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int, g
         seed: of the run.
         epoch: counted from 0.
         group: batches that are drawn at random together and then sorted by length; 1 where nothing is padded.
+        labels: of each item, where each label is to be drawn alike often.
     """
     draw = random.Random(f"{seed}/{epoch}")
-    order = list(range(len(lengths)))
+    order = list(range(len(lengths))) if labels is None else balanced(labels, seed=seed, epoch=epoch)
     draw.shuffle(order)
     grouped: list[list[int]] = []
     for start in range(0, len(order), batch_size * group):
@@ -30,6 +35,22 @@ def batches(lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int, g
         grouped += [drawn[i : i + batch_size] for i in range(0, len(drawn), batch_size)]
     draw.shuffle(grouped)
     return grouped
+
+
+def balanced(labels: Sequence[Hashable], *, seed: int, epoch: int) -> list[int]:
+    """As many indices as labels, each label alike often but for one; none of a label comes again before all of it have come."""
+    draw = random.Random(f"balanced/{seed}/{epoch}")
+    members: dict[Hashable, list[int]] = {}
+    for index, label in enumerate(labels):
+        members.setdefault(label, []).append(index)
+    stocks = list(members.values())
+    draw.shuffle(stocks)  # which label gets one more
+    drawn = []
+    for turn, stock in enumerate(stocks):
+        wanted = len(labels) // len(stocks) + (turn < len(labels) % len(stocks))
+        rounds = [draw.sample(stock, len(stock)) for _ in range(-(-wanted // len(stock)))]
+        drawn += [index for part in rounds for index in part][:wanted]
+    return drawn
 
 
 def steps_per_epoch(items: int, batch_size: int) -> int:

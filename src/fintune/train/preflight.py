@@ -20,6 +20,7 @@ from fintune.models.structure import structure
 from fintune.recipe import Recipe
 from fintune.records import Example
 from fintune.tasks.base import Task
+from fintune.train import leaks
 from fintune.train import preflight_figures as figures
 from fintune.train.certificate import Certificate, Needs
 from fintune.train.preflight_figures import Epoch, Loudness
@@ -60,7 +61,7 @@ def certify(recipe: Recipe, task: Task, built: Any, examples: Sequence[Example],
         labels=labels, unreachable=unreachable, chat=_chat(built.head, talks), modules=built.matched.modules,
         parameters=(built.matched.trainable, built.matched.total), epoch=epoch, epochs=recipe.train.epochs, steps=steps,
         batch=recipe.train.batch_size, needs=_needs(recipe, built.model, epoch), noise=noise,
-        notes=tuple(_notes(built.head, talks, labels, left_out, unreachable, noise)),
+        notes=(*leaks.notes(recipe, task, examples), *_notes(built.head, talks, labels, left_out, unreachable, noise)),
     )  # fmt: skip
 
 

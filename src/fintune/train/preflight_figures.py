@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from fintune.heads.base import IGNORED
 from fintune.heads.generative import packs
 from fintune.heads.generative.conversation import Conversation, Rendered
 from fintune.models.estimate import Load, packed, padded
@@ -86,9 +87,11 @@ def spread(values: Sequence[int]) -> Spread:
 
 
 def learnt(item: Any) -> int:
-    """Units of an item that the loss sums over: supervised tokens, tagged words, or the one label."""
+    """Units of an item that the loss sums over: supervised tokens, tagged words, ends of an answer, or the one label."""
     if isinstance(item, Conversation):
         return sum(item.full.supervised) if item.full is not None else 0
+    if hasattr(item, "gold"):
+        return sum(place != IGNORED for place in item.gold or ())
     tags = getattr(item, "tags", None)
     return len(tags) if tags is not None else int(getattr(item, "label", None) is not None)
 
@@ -97,7 +100,7 @@ def unit(items: Sequence[Any]) -> str:
     """What `learnt` counts."""
     if not items or isinstance(items[0], Conversation):
         return "tokens"
-    return "words" if hasattr(items[0], "tags") else "labels"
+    return "answer ends" if hasattr(items[0], "gold") else "words" if hasattr(items[0], "tags") else "labels"
 
 
 def masks(items: Sequence[Conversation]) -> tuple[Mask, ...]:

@@ -22,19 +22,21 @@ from torch import Tensor
 
 from fintune import run
 from fintune.errors import DataError, GateError, RecipeError, did_you_mean
-from fintune.heads.base import IGNORED
+from fintune.heads.base import IGNORED, Fitted
 from fintune.heads.build import Built, build
-from fintune.metrics.calibration import fit_temperature
+from fintune.heads.calibrated import Calibration
+from fintune.metrics.calibration import apply_temperature, fit_temperature
 from fintune.metrics.intervals import Bootstrap
+from fintune.metrics.selective import threshold
 from fintune.models import speed
 from fintune.models.adapter import trainable_state
 from fintune.models.precision import arithmetic
-from fintune.predict.run import predict
+from fintune.predict.run import scored
 from fintune.recipe import Recipe
 from fintune.records import Example, Prediction
 from fintune.tasks.base import Task, documents_of
 from fintune.text.words import grain_of
-from fintune.train import checkpoint, order
+from fintune.train import checkpoint, leaks, order
 from fintune.train.claim import claim, describe
 from fintune.train.loop import Step, Work, optimizer_for, schedule_for, steps
 from fintune.train.preflight import Certificate, certify
@@ -56,6 +58,8 @@ class Progress:
     tokens: int = 0
     stopped_after: int | None = None
     temperature: float | None = None
+    threshold: float | None = None
+    margin: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
 
@@ -177,9 +181,15 @@ class _Session:
         done = self.progress.step
         world, rank, accumulate = self.accelerator.num_processes, self.accelerator.process_index, self.recipe.train.accumulate
         lengths = [item.length for item in self.items]
+        labels = [item.label for item in self.items] if self.recipe.train.balance == "sampling" else None
         for epoch in range(done // self.per_epoch, self.recipe.train.epochs):
             batches = order.batches(
-                lengths, batch_size=self.recipe.train.batch_size, seed=self.recipe.seed, epoch=epoch, group=self.built.head.group
+                lengths,
+                batch_size=self.recipe.train.batch_size,
+                seed=self.recipe.seed,
+                epoch=epoch,
+                group=self.built.head.group,
+                labels=labels,
             )
             for batch in batches[done - epoch * self.per_epoch if epoch == done // self.per_epoch else 0 :]:
                 mine = order.share(batch, parts=world)[rank]
@@ -231,7 +241,8 @@ class _Session:
         settings, value = self.recipe.train, scores[self.recipe.train.metric]
         better = self.progress.best_value is None or value > self.progress.best_value
         if better or settings.keep == "last":
-            self.progress.temperature = self._temperature(found)
+            self.progress.temperature, self.progress.threshold = self._fitted(found)
+            self.progress.margin = self.built.head.margin if isinstance(self.built.head, Fitted) else None
         if better:
             self.progress.best_value, self.progress.best_epoch = value, step.epoch
             if settings.keep == "best":
@@ -245,13 +256,21 @@ class _Session:
                 }
             )
 
-    def _temperature(self, found: Sequence[Prediction]) -> float | None:
-        """The temperature that makes label probabilities fit the validation examples best; None where there are none."""
+    def _fitted(self, found: Sequence[Prediction]) -> tuple[float | None, float | None]:
+        """The temperature that makes label probabilities fit the validation examples best, and the threshold of wanted precision.
+
+        The first is None where there are no probabilities, the second where the recipe wants none.
+        """
         pairs = [(e.label, p.probabilities) for e, p in zip(self.validation, found, strict=True) if p.probabilities is not None]
         if not pairs:
-            return None
+            return None, None
         gold = np.array([self.task.labels.index(str(label)) for label, _ in pairs])
-        return float(fit_temperature(np.log(np.maximum([p for _, p in pairs], 1e-30)), gold))
+        logarithms = np.log(np.maximum([p for _, p in pairs], 1e-30))
+        temperature, wanted = float(fit_temperature(logarithms, gold)), self.recipe.predict.wanted_precision
+        if wanted is None:
+            return temperature, None
+        probabilities = apply_temperature(logarithms, temperature)
+        return temperature, threshold(probabilities.max(axis=1), probabilities.argmax(axis=1) == gold, wanted=wanted)
 
     def _record(self, event: Mapping[str, Any]) -> None:
         if self.accelerator.is_main_process:
@@ -279,7 +298,9 @@ class _Session:
             )
         if self.accelerator.is_main_process:
             if self.progress.temperature is not None:
-                self.built.head.temperature = self.progress.temperature
+                self.built.head.calibration = Calibration(self.progress.temperature, self.progress.threshold)
+            if self.progress.margin is not None:
+                self.built.head.margin = self.progress.margin
             save_adapter(self.built, self.recipe, self.output)
             run.write_json(self.output / run.FLOORS, {name: f.record() for name, f in self.task.learn_floors(self.examples).items()})
             run.write_json(self.output / run.MANIFEST, self._manifest(started))
@@ -313,8 +334,15 @@ def settle(recipe: Recipe, task: Task, examples: Sequence[Example]) -> Recipe:
 def validate(
     model: Any, built: Built, task: Task, examples: Sequence[Example], recipe: Recipe
 ) -> tuple[dict[str, float], list[Prediction]]:
-    """Validation scores by name, without intervals, and the predictions; draws nothing from the run's generators."""
-    found = list(predict(model, built.head, examples, batch_tokens=recipe.predict.batch_tokens, precision=recipe.predict.precision))
+    """Validation scores by name, without intervals, and the predictions; draws nothing from the run's generators.
+
+    A head that has a margin to fit is scored with the one that fits these examples best.
+    """
+    head, settings = built.head, recipe.predict
+    parts = list(scored(model, head, examples, batch_tokens=settings.batch_tokens, precision=settings.precision))
+    if isinstance(head, Fitted):
+        head.fit(parts)
+    found = [prediction for part in parts for prediction in head.decode(model, *part)]
     report = task.score(list(zip(examples, found, strict=True)), documents=documents_of(examples), floors={}, plan=Bootstrap(replicates=1))
     return {name: entry["value"] for name, entry in report["metrics"].items()}, found
 
@@ -323,7 +351,7 @@ def _refuse(recipe: Recipe, task: Task, examples: Sequence[Example], validation:
     """Refuse what could only waste time, before a model is built.
 
     Raises:
-        DataError: where there is nothing to learn from.
+        DataError: where there is nothing to learn from, or the text gives the gold away.
         RecipeError: where the recipe needs validation examples that are not there, or a metric that does not exist.
     """
     for example in (*examples, *validation):
@@ -333,6 +361,7 @@ def _refuse(recipe: Recipe, task: Task, examples: Sequence[Example], validation:
             "no training example has a span" if examples else "no training examples",
             where=examples[0].where if examples else "--data", fix="check the columns and labels with 'fintune check'",
         )  # fmt: skip
+    leaks.refuse(recipe, task, examples)
     needs = "train.keep=best" if recipe.train.keep == "best" else "train.patience" if recipe.train.patience else ""
     if needs and not validation:
         raise RecipeError(

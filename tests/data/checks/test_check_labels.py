@@ -82,3 +82,38 @@ def test_the_floor_is_the_majority_of_each_split(labelled) -> None:
 def test_answers_have_no_labels(checked, answered) -> None:
     assert checked(answered, "answer", labels=("Alpha",)) == {}
     assert checked([Example("e", "Nothing in it.", spans=(Span(0, 7, "Zeta"),))], "answer", select=["D4"]) == {}
+
+
+USUAL = {"negative": 0.13, "neutral": 0.59, "positive": 0.28}
+
+
+def shared(counts: dict[str, int]) -> list[Example]:
+    labels = [label for label, count in counts.items() for _ in range(count)]
+    return [Example(str(n), f"text {n}", label=label, where=f"x:{n}") for n, label in enumerate(labels)]
+
+
+def test_labels_that_changed_places_are_told_by_their_usual_shares() -> None:
+    swapped = shared({"positive": 59, "neutral": 28, "negative": 13})
+    (found,) = check({"train": swapped}, kind="label", labels=tuple(USUAL), shares=USUAL, select=["D405"])
+    assert (found.count, found.severity) == (87, "warning")
+    assert "neutral 28% (usually 59%), positive 59% (usually 28%)" in found.message
+    assert "--rename neutral=positive --rename positive=neutral" in found.fix
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"neutral": 59, "positive": 28, "negative": 13},
+        {"neutral": 65, "positive": 20, "negative": 15},  # close to the usual
+        {"neutral": 34, "positive": 33, "negative": 33},  # unlike it, and no exchange would help
+        {"positive": 50, "neutral": 40, "negative": 10},  # an exchange would help, but the data are not so unlike
+        {"positive": 12, "neutral": 6, "negative": 3},  # too few
+        {"neutral": 28, "up": 59, "negative": 13},  # of another set
+    ],
+)
+def test_labels_that_did_not_are_left_alone(counts: dict[str, int]) -> None:
+    assert check({"train": shared(counts)}, kind="label", labels=tuple(USUAL), shares=USUAL, select=["D405"]) == []
+
+
+def test_without_usual_shares_nothing_is_said_of_exchanged_labels() -> None:
+    assert check({"train": shared({"positive": 59, "neutral": 28, "negative": 13})}, kind="label", select=["D405"]) == []

@@ -41,7 +41,7 @@ def test_answers_after_a_constant_beginning_and_at_the_end(checked, labelled) ->
 
 
 def test_some_answers_at_the_beginning_are_no_leak(checked, labelled, answered) -> None:
-    assert checked([*[as_answer(example) for example in labelled[:30]], *answered[30:]], "answer") == {}
+    assert checked([*[as_answer(example) for example in labelled[:25]], *answered[25:]], "answer") == {}
 
 
 def test_answers_that_fill_short_texts_are_no_leak(checked) -> None:
@@ -160,3 +160,14 @@ def test_the_densest_window_is_that_of_trying_all(offsets: list[int], window: in
     low, count = _densest(offsets, window)
     assert count == max(sum(start <= offset < start + window for offset in offsets) for start in offsets)
     assert count == sum(low <= offset < low + window for offset in offsets)
+
+
+def test_a_question_that_its_first_word_answers_is_found_among_others(checked, labelled, answered) -> None:
+    """A few of one leaking question among many sound ones: the share of all is low, that of the question is not."""
+    leaking = [as_answer(example) for example in labelled[:40]]
+    others = [replace(example, question=f"{at}?") for at, example in enumerate(answered * 3)]
+    found = checked([*leaking, *others], "answer", select=["D6"])
+    assert list(found) == ["D604"]
+    assert (found["D604"].severity, found["D604"].count) == ("error", 40)
+    assert "the first word answers 'What is the sentiment?' in 100.0% of 40 examples" in found["D604"].message
+    assert checked([*leaking[:20], *others], "answer", select=["D6"]) == {}

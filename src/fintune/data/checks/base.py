@@ -38,6 +38,10 @@ class Limits:
     """Words from either end of the text at which label words are looked for."""
     enough: int = 30
     """Examples below which nothing is said about leaks."""
+    unlike: float = 0.2
+    """Share of labels that would have to be others, from which data are unlike the task's usual ones."""
+    alike: float = 0.08
+    """The same after two labels are exchanged, up to which they are taken to be exchanged."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Context:
     labels: tuple[str, ...] | None = None
     limits: Limits = field(default_factory=Limits)
     tokens: Callable[[str], int] | None = None
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def examples(self) -> tuple[Example, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations
 
 from fintune.data.checks.base import Context, finding, listing, many, quoted
 from fintune.errors import nearest
@@ -92,3 +93,26 @@ def majority(context: Context) -> Iterator[Finding]:
         message = f"always giving the most frequent label is right in {', '.join(shares)}"
         fix = "compare accuracies with this floor, and report macro-F1 beside them"
         yield finding("D404", message, [], count=concerned, fix=fix)
+
+
+def exchanged(context: Context) -> Iterator[Finding]:
+    """Two labels seem to have changed places: exchanged, they would have the shares that they usually have."""
+    for name, examples in context.splits.items():
+        counts = _mentions(examples, context.kind)
+        if not context.shares or counts.total() < context.limits.enough or not counts.keys() <= context.shares.keys():
+            continue
+        found = {label: counts[label] / counts.total() for label in context.shares}
+        pairs = {
+            pair: _distance({**found, pair[0]: found[pair[1]], pair[1]: found[pair[0]]}, context.shares) for pair in combinations(found, 2)
+        }
+        pair = min(pairs, key=lambda two: pairs[two])
+        if _distance(found, context.shares) >= context.limits.unlike and pairs[pair] <= context.limits.alike:
+            shown = ", ".join(f"{label} {found[label]:.0%} (usually {context.shares[label]:.0%})" for label in pair)
+            message = f"labels {pair[0]} and {pair[1]} of {name} seem to be exchanged: {shown}"
+            fix = f"read some of them; then give --rename {pair[0]}={pair[1]} --rename {pair[1]}={pair[0]}, or leave it"
+            yield finding("D405", message, _with(context, set(pair), examples), fix=fix)
+
+
+def _distance(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """Share of labels that would have to be others for the distributions to be equal (total variation)."""
+    return sum(abs(one[label] - other[label]) for label in other) / 2

@@ -23,7 +23,7 @@ def _telling(share: float, chance: float, limits: Limits) -> bool:
 
 
 def answer_place(context: Context) -> Iterator[Finding]:
-    """Most answers stand at the same distance from the beginning or the end of the text; computed answers stand nowhere."""
+    """Most answers stand at the same distance from one end of the text; computed answers stand nowhere."""
     answered = [
         (example, answer.start, len(answer.text))
         for example in context.examples
@@ -168,7 +168,34 @@ def one_word_rule(context: Context) -> Iterator[Finding]:
                 f"the rule '{rule}' is right in {accuracy:.1%} of {many(len(annotated), 'example')}, "
                 f"where always giving the most frequent one is right in {floor:.1%}"
             )
+            if context.kind == "answer":
+                message += f", and no model can be more than {100 * (1 - accuracy):.1f} points better"
             yield finding("D603", message, right, fix=f"look at the {which} words and take out what gives the gold away")
+
+
+def one_question(context: Context) -> Iterator[Finding]:
+    """Among other questions, one that is asked again and again is answered by the first or the last word."""
+    if context.kind != "answer":
+        return
+    asked: defaultdict[str, list[Example]] = defaultdict(list)
+    for example in context.examples:
+        if example.answer is not None and example.question is not None:
+            asked[" ".join(words(example.question))].append(example)
+    if len(asked) < 2:
+        return  # D603 has looked at all of them
+    for examples in asked.values():
+        if len(examples) < context.limits.enough:
+            continue
+        given = [(example, " ".join(words(example.answer.text))) for example in examples if example.answer is not None]
+        floor = Counter(gold for _, gold in given).most_common(1)[0][1] / len(given)
+        for which, at in (("first", 0), ("last", -1)):
+            right = _copied([(_edge_word(example.text, at), gold, example) for example, gold in given])
+            if _telling(len(right) / len(given), floor, context.limits):
+                message = (
+                    f"the {which} word answers {quoted(examples[0].question or '')} in {len(right) / len(given):.1%} of "
+                    f"{many(len(given), 'example')}, where always giving the most frequent answer is right in {floor:.1%}"
+                )
+                yield finding("D604", message, right, fix=f"look at the {which} words and take out what gives the answer away")
 
 
 def _edge_word(text: str, at: int) -> str:

@@ -17,6 +17,10 @@ FORMATS = {
     "parquet": "fintune.data.formats.parquet:read",
     "conll": "fintune.data.formats.conll:read",
     "finqa": "fintune.data.formats.finqa:read",
+    "squad": "fintune.data.formats.squad:read",
+    "tatqa": "fintune.data.formats.tatqa:read",
+    "tatqa-spans": "fintune.data.formats.tatqa:read_spans",
+    "entities": "fintune.data.formats.entities:read",
     "hub": "fintune.data.formats.hub:read",
     "text": "fintune.data.formats.plain:read",
 }

@@ -54,7 +54,7 @@ def _of_text(lines: Sequence[str], source: Source, options: ReadOptions) -> str:
     if _has_tags(filled, options):
         return "conll"
     if first.lstrip().startswith(("{", "[")) and _BY_ENDING.get(ending, "jsonl") in ("jsonl", "text"):
-        return "finqa" if _has_programs(filled) else "jsonl"
+        return "finqa" if _has_programs(filled) else "entities" if _has_entities(first) else _of_pages(filled) or "jsonl"
     plain = texts_only and (ending == ".txt" or source.data is not None)
     if not plain and _has_header(first, ending, options):
         return "csv"
@@ -71,6 +71,20 @@ def _has_programs(filled: Sequence[str]) -> bool:
     if filled[0].lstrip().startswith("["):
         return any('"pre_text"' in line for line in filled)
     return '"questions"' in filled[0] and '"programs"' in filled[0]
+
+
+def _has_entities(first: str) -> bool:
+    """Whether it is an object with a list of labelled entities."""
+    return first.lstrip().startswith("{") and '"text"' in first and '"entities"' in first and '"sentiment"' in first
+
+
+def _of_pages(filled: Sequence[str]) -> str:
+    """SQuAD, an object with paragraphs and their questions, or TAT-QA, an array of pages; "" where it is neither."""
+    opening = " ".join(filled)
+    for name, bracket, keys in (("squad", "{", ("data", "paragraphs", "qas")), ("tatqa", "[", ("table", "paragraphs", "questions"))):
+        if opening.lstrip().startswith(bracket) and all(f'"{key}"' in opening for key in keys):
+            return name
+    return ""
 
 
 def _ending(source: Source) -> str:

@@ -57,7 +57,7 @@ def _question(record: Mapping[str, Any], options: ReadOptions, where: str) -> Ex
     before, after = (_paragraphs(record.get(key), key, where) for key in ("pre_text", "post_text"))
     example = Example(
         id=checked_id(record.get("id"), where=where),
-        text=checked_text("\n".join(part for part in (before, _drawn(table), after) if part), key="pre_text", where=where),
+        text=checked_text("\n".join(part for part in (before, drawn(table), after) if part), key="pre_text", where=where),
         question=checked_text(qa.get("question"), key="question", where=where),
         meta=Meta(document=None if record.get("filename") is None else checked_text(record["filename"], key="filename", where=where)),
         where=where,
@@ -78,7 +78,7 @@ def _conversation(record: Mapping[str, Any], options: ReadOptions, where: str) -
         raise DataError("'questions' is empty", where=where, fix="give at least one question, or delete the row")
     identifier = checked_id(record.get("id"), where=where)
     table = [[cell.strip() for cell in line.split("|")] for line in _string(record, "table", where).splitlines() if line.strip()]
-    text = "\n".join(part for part in (_string(record, "text", where).strip(), _drawn(table)) if part)
+    text = "\n".join(part for part in (_string(record, "text", where).strip(), drawn(table)) if part)
     match = _CONVERSATION_ID.fullmatch(identifier)
     example = Example(
         id=identifier,
@@ -167,6 +167,6 @@ def _paragraphs(value: object, key: str, where: str) -> str:
     return " ".join(sentence for sentence in _strings(value, key, where) if sentence.strip() not in ("", "."))
 
 
-def _drawn(table: Sequence[Sequence[str]]) -> str:
+def drawn(table: Sequence[Sequence[str]]) -> str:
     """The rows of a table, as Markdown has them, without the rule under the header."""
     return "\n".join(f"| {' | '.join(' '.join(cell.split()) for cell in row)} |" for row in table)

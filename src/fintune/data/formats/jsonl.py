@@ -19,7 +19,7 @@ from fintune.data.formats.strict_json import parse_line
 from fintune.errors import DataError
 from fintune.records import Answer, Example
 
-KEYS = ("id", "text", "spans", "label", "question", "answer", "reasoning", "meta", "unaligned")
+KEYS = ("id", "text", "spans", "label", "question", "answer", "alternatives", "reasoning", "meta", "unaligned")
 
 
 def read(source: Path | Source, options: ReadOptions) -> Iterator[Row]:
@@ -75,7 +75,7 @@ def example_of(record: object, *, where: str, fallback_id: str, options: ReadOpt
     )
     example = _with_question(example, record, options)
     if options.gold == "none":
-        return replace(example, spans=None, label=None, answer=None, reasoning=None, unaligned=())
+        return replace(example, spans=None, label=None, answer=None, alternatives=(), reasoning=None, unaligned=())
     return example
 
 
@@ -95,6 +95,8 @@ def dump(example: Example) -> str:
         record["label"] = example.label
     if example.question is not None:
         record["answer"] = None if example.answer is None else _answer_record(example.answer)
+    if example.alternatives:
+        record["alternatives"] = [_answer_record(other) for other in example.alternatives]
     if example.reasoning is not None:
         record["reasoning"] = example.reasoning
     if example.unaligned:
@@ -140,10 +142,19 @@ def _with_question(example: Example, record: Mapping[str, Any], options: ReadOpt
     if "question" not in record:
         if "answer" in record:
             raise DataError("an 'answer' without a 'question'", where=example.where, fix="add the question or delete the answer")
+        if "alternatives" in record:
+            raise DataError("'alternatives' without a 'question'", where=example.where, fix="add the question, or delete the alternatives")
         return example
     question = checked_text(record["question"], key="question", where=example.where)
     if "answer" not in record and options.gold != "none":
         raise DataError("a 'question' without an 'answer'", where=example.where,
                         fix='add the answer, or "answer": null where the text does not give it')  # fmt: skip
     answer = checked_answer(record.get("answer"), example.text, where=example.where)
-    return replace(example, question=question, answer=answer)
+    others = record.get("alternatives", [])
+    if not isinstance(others, list) or None in others or (others and answer is None):
+        raise DataError(
+            f"'alternatives' is {shown(others)}" if answer is not None else "'alternatives' to no answer", where=example.where,
+            fix='give a list of answers beside the answer to learn, such as [{"text": "12%"}]',
+        )  # fmt: skip
+    found = [checked_answer(other, example.text, where=example.where) for other in others]
+    return replace(example, question=question, answer=answer, alternatives=tuple(other for other in found if other is not None))

@@ -24,7 +24,7 @@ from fintune.data.demonstrations import Demonstrations
 from fintune.errors import RecipeError, UsageError
 from fintune.heads import calibrated
 from fintune.heads.base import Assembled
-from fintune.heads.calibrated import temperature_in
+from fintune.heads.calibrated import Calibration
 from fintune.heads.generative import attention, packs
 from fintune.heads.generative.chat import Chat
 from fintune.heads.generative.choices import choose
@@ -69,13 +69,14 @@ class GenerativeHead:
 
     def __init__(
         self, task: Task, chat: Chat, *, prompt: Prompt, max_tokens: int, too_long: str, sharing: str, pack_tokens: int, decoding: str,
-        max_new_tokens: int | None, positions: int | None, demonstrations: Demonstrations | None = None, temperature: float = 1.0,
+        max_new_tokens: int | None, positions: int | None, demonstrations: Demonstrations | None = None,
+        calibration: Calibration = Calibration(),
     ) -> None:  # fmt: skip
         self.task, self.chat, self.labels, self.prompt = task, chat, task.labels, prompt
         self.max_tokens, self.too_long = max_tokens, too_long
         self.sharing, self.pack_tokens, self.reasons = sharing, pack_tokens, chat.thinking == "reason"
         self.decoding = {"label": "choices", "spans": "constrained", "answer": "free"}[task.kind] if decoding == "auto" else decoding
-        self.max_new_tokens, self.demonstrations, self.temperature = max_new_tokens, demonstrations, temperature
+        self.max_new_tokens, self.demonstrations, self.calibration = max_new_tokens, demonstrations, calibration
         self.positions = math.inf if positions is None else positions
         self.left_out: list[str] = []
         self._require_decoding()
@@ -95,9 +96,9 @@ class GenerativeHead:
         return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
 
     def keep(self) -> Mapping[str, str]:
-        """The fitted temperature and the demonstrations, where there are any."""
+        """What was fitted on validation examples and the demonstrations, where there are any."""
         shown = {} if self.demonstrations is None else {DEMONSTRATIONS: self.demonstrations.dump()}
-        return {**calibrated.files(self.temperature), **shown}
+        return {**calibrated.files(self.calibration), **shown}
 
     def encode(self, examples: Sequence[Example], purpose: Purpose) -> list[Conversation]:
         """Conversations of the examples, in order; with their targets for training.
@@ -166,7 +167,7 @@ class GenerativeHead:
         return replace(self.task.parse("", item.source), status="malformed", reason=why)
 
     def _chosen(self, item: Conversation, row: Any) -> Prediction:
-        probabilities = apply_temperature(row[None], self.temperature)[0]
+        probabilities = apply_temperature(row[None], self.calibration.temperature)[0]
         best = int(probabilities.argmax())
         return Prediction(
             item.source.id, item.source.text, label=self.labels[best], raw=self.labels[best], confidence=float(probabilities[best]),
@@ -249,7 +250,7 @@ def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -
     sharing = exact(recipe.train.sharing, noise=noise, dropout=max(recipe.adapter.dropout, load.dropout(config)))
     room = load.positions(network)
     head = _head(recipe, task, chat, sharing=sharing, positions=room, demonstrations=kept_demonstrations(recipe.prompt, kept))
-    head.temperature = temperature_in(kept)
+    head.calibration = calibrated.read(kept)
     adapted, matched = attach(network, recipe.adapter, task_type="CAUSAL_LM")
     return Assembled(Writer(adapted, noise), head, matched)
 
