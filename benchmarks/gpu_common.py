@@ -12,9 +12,11 @@ import gzip
 import math
 import random
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -25,7 +27,6 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 import common
-from fintune import recipe as recipes
 from fintune.data.load import load
 from fintune.heads.generative import attention, layouts
 from fintune.heads.generative.chat import Chat
@@ -105,9 +106,8 @@ def chat(shape: Shape, recipe: Recipe) -> Chat | None:
     return Chat(tokenizer, template=recipe.prompt.template, thinking=recipe.prompt.thinking, known=known)
 
 
-def conversations(shape: Shape, vocabulary: int, most: int) -> tuple[list[Conversation], str]:
+def conversations(shape: Shape, recipe: Recipe, vocabulary: int, most: int) -> tuple[list[Conversation], str]:
     """Conversations of the seven-type recipe for training, and where they are from; ids are taken modulo the vocabulary."""
-    recipe = recipes.load(shape.recipe)
     data, rendering = common.data_file(SENTENCES), chat(shape, recipe)
     if data is None or rendering is None:
         return drawn(vocabulary, most), f"{most} conversations of lengths drawn once: FINTUNE_DATA has no sentences or tokenizer"
@@ -159,6 +159,26 @@ def attempt(run: Callable[[], Value]) -> tuple[Value | None, str]:
     gc.collect()  # the frames that hold its memory
     torch.cuda.empty_cache()
     return None, why
+
+
+def in_turns(runs: Mapping[str, Callable[[int], str]], rounds: int, until: float) -> dict[str, str]:
+    """Turns of each run, told the round, in rounds that begin before `until`, each with another one; why those that failed did.
+
+    A run says in a few words what it found. One that fails is not tried again.
+    """
+    hindered: dict[str, str] = {}
+    for number in range(rounds):
+        if time.perf_counter() > until:
+            print(f"no time is left for round {number + 1}", file=sys.stderr, flush=True)
+            break
+        going = [name for name in runs if name not in hindered]
+        going = going[number % max(1, len(going)) :] + going[: number % max(1, len(going))]
+        for name in going:
+            said, why = attempt(partial(runs[name], number))
+            if why:
+                hindered[name] = why
+            print(f"round {number + 1}: {name}: {why or said}", file=sys.stderr, flush=True)
+    return hindered
 
 
 def ceilings(device: torch.device) -> dict[str, float]:

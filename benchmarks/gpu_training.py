@@ -23,7 +23,6 @@ import importlib.util
 import json
 import random
 import statistics
-import sys
 import tempfile
 import time
 import warnings
@@ -105,8 +104,8 @@ class Bench:
     def __init__(self, name: str, device: torch.device, given: Any) -> None:
         shape, self.config = SHAPES[name], gpu_common.config(name)
         self.device, self.half, self.steps, self.batch = device, device.type == "cuda", given.steps, given.batch
-        self.recipe = recipes.load(shape.recipe)
-        self.items, self.source = gpu_common.conversations(shape, self.config.vocab_size, given.conversations)
+        self.recipe = recipes.load(shape.recipe, {"prompt.labels": given.labels})
+        self.items, self.source = gpu_common.conversations(shape, self.recipe, self.config.vocab_size, given.conversations)
         self.ways = ways(self.recipe.data.max_tokens)
         self.model = gpu_common.network(self.config, self.recipe, device, torch.bfloat16 if self.half else torch.float32)
         self.code = gpu_common.architecture(self.model)
@@ -134,7 +133,7 @@ class Bench:
             speed.apply(way.module(twin), way.settings, device=self.device, needed=0)
         return twin, self.code.apply_rotary_pos_emb
 
-    def turn(self, name: str, number: int, found: Found) -> None:
+    def turn(self, name: str, found: Found, number: int) -> str:
         """A turn of a row, added to what was found."""
         way, clock, batches = self.ways[name], Clock(self.device), self.drawn(number)
         self.model.zero_grad(set_to_none=True)
@@ -149,6 +148,7 @@ class Bench:
         found.first_seconds = found.first_seconds or took[0] / 1000
         found.milliseconds += took[WARM_UP:]
         found.peak_bytes = max(found.peak_bytes, torch.cuda.max_memory_allocated() if self.half else 0)
+        return f"{found.median:.0f} ms a step"
 
     def trained(self, name: str, batches: Iterable[Sequence[Conversation]], count: int, clock: Clock) -> Iterator[float]:
         """The mean loss of each of `count` steps of fintune's loop."""
@@ -194,17 +194,11 @@ class Bench:
             trainer.train()
 
     def rounds(self, names: Sequence[str], count: int, until: float) -> dict[str, Found]:
-        """`count` turns of each row, or as many as begin before `until`; another row begins each round. What fails is not tried again."""
+        """`count` turns of each row, or as many as begin before `until`."""
         found = {name: Found(why=self.hindered(self.ways[name])) for name in names}
-        for number in range(count):
-            going = [name for name in names if not found[name].why]
-            going = going[number % max(1, len(going)) :] + going[: number % max(1, len(going))]
-            for name in going:
-                if time.perf_counter() > until:
-                    found[name].why = "" if found[name].milliseconds else "no time was left"
-                    continue
-                _, found[name].why = attempt(partial(self.turn, name, number, found[name]))
-                print(f"round {number + 1}: {name}: {found[name].why or f'{found[name].median:.0f} ms'}", file=sys.stderr, flush=True)
+        runs = {name: partial(self.turn, name, found[name]) for name in names if not found[name].why}
+        for name, why in gpu_common.in_turns(runs, count, until).items():
+            found[name].why = why
         return found
 
     def outcome(self, name: str, network: Any, half: bool) -> tuple[float, Tensor]:
@@ -300,8 +294,9 @@ def report(name: str, bench: Bench, given: Any, *, until: float, end: float) -> 
     found = bench.rounds(names, given.rounds, until)
     counted = max((len(row.milliseconds) for row in found.values()), default=0)
     lines = [
-        f"{name}: {bench.source}", f"{figures.tokens:.1f} tokens and {figures.flop / 1e12:.3g} useful TFLOP each; medians of up to {counted} "
-        f"steps of {bench.batch}; `recipe s` is the time of {figures.passes} examples", figures.table(bench.ways, found), LEFT_OUT,
+        f"{name}: {bench.source}; {figures.tokens:.1f} tokens each, {packs.shared(bench.items)} of them shared",
+        f"{figures.flop / 1e12:.3g} useful TFLOP each; medians of up to {counted} steps of {bench.batch}; `recipe s`: the time of "
+        f"{figures.passes} examples", figures.table(bench.ways, found), LEFT_OUT,
         "relative errors of loss and gradient on two layers, in fp32:", *errors,
     ]  # fmt: skip
     ours = {n: row for n, row in found.items() if fintunes(bench.ways[n]) and row.milliseconds and not row.why}
@@ -317,6 +312,7 @@ def main() -> None:
     parser = common.options(__doc__, rounds=3, steps=5, minutes=8, batch=24, conversations=gpu_common.COUNT)
     parser.add_argument("--shape", default="llama3-8b,qwen3-8b", help="which architectures, separated by commas")
     parser.add_argument("--variants", default="", help="which rows, separated by commas; those of the shape where empty")
+    parser.add_argument("--labels", default="none", help="what the prompt says of the label set: none, names or meanings")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--whole", action="store_true", help="also run all epochs by the fastest of ours")
     given = parser.parse_args()

@@ -79,7 +79,7 @@ class Grammars:
 
         Raises:
             RecipeError: where the vocabulary cannot write a mark or label of the format.
-            ResourceError: where the text is too long for a grammar.
+            ResourceError: on first use, where the text is too long for a grammar.
         """
         from llguidance import LLMatcher, LLParserLimits
 
@@ -116,7 +116,7 @@ class _Grammar:
 
     @property
     def matcher(self) -> LLMatcher:
-        """llguidance's state.
+        """The state that llguidance has.
 
         Raises:
             ResourceError: where the text is too long for a grammar.
