@@ -231,10 +231,11 @@ def kernel_checks(device: torch.device) -> list[str]:
         return ["varlen_attn: not checked, packs are computed by stock attention here"]
     kernel = import_module(layouts.VARLEN).varlen_attn
     cases = {"as many key heads, lq = lk": (0, 32), "grouped, lq = lk": (0, 8), "grouped, lq < lk": (96, 8)}
-    return [_checked(kernel, title, prefix, heads, device) for title, (prefix, heads) in cases.items()]
+    return [checked(kernel, title, prefix, heads, device) for title, (prefix, heads) in cases.items()]
 
 
-def _checked(kernel: Any, title: str, prefix: int, heads: int, device: torch.device) -> str:
+def checked(kernel: Any, title: str, prefix: int, heads: int, device: torch.device) -> str:
+    """What a kernel of the signature of `varlen_attn` makes of branches after a prefix, under 32 heads of queries."""
     branches = [70, 101, 1, 33]
     draw = torch.Generator(device).manual_seed(0)
 

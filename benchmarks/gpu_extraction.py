@@ -233,11 +233,23 @@ def compared(task: str, bench: Bench, rounds: int, until: float) -> list[str]:
     hindered = gpu_common.in_turns(runs, rounds, until)
     there = {name: turns for name, turns in found.items() if turns and name not in hindered}
     prompt, target = bench.work.mean
+    against = [name for name in there if name[:2] in ("I0", "I1", "C0", "C1")]
     lines = [
         f"{bench.work.title}: {len(bench.work.prompts)} texts of {prompt:.0f} tokens, {target:.0f} written, in batches of {bench.batch}",
-        common.table(there, unit="documents/s", against=[n for n in there if n[:2] in ("I0", "I1", "C0", "C1")]) if there else "no time was left",
-    ]  # fmt: skip
+        common.table(there, unit="documents/s", against=against) if there else "no time was left",
+    ]
     return [*lines, *(f"{name}: {why}" for name, why in hindered.items()), ""]
+
+
+def report(shape: str, task: str, given: Any, device: torch.device, until: float) -> list[str]:
+    """The lines of a task on a shape."""
+    config = gpu_common.config(shape)
+    work = {"entities": entities, "topics": topics}[task](config.vocab_size, given.documents)
+    config.vocab_size = work.vocabulary
+    network = gpu_common.network(config, work.recipe, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    model: Any = network.eval().get_base_model()
+    model.generation_config.eos_token_id = None  # lengths are prescribed
+    return [shape, *compared(task, Bench(model, work, given.batch), given.rounds, until)]
 
 
 def main() -> None:
@@ -249,18 +261,14 @@ def main() -> None:
     logging.set_verbosity_error()
     began, device = time.perf_counter(), torch.device(given.device)
     jobs = [(shape, task) for shape in given.shape.split(",") for task in WORK[shape]]
+    title = "gpu-extraction" if device.type == "cuda" else "gpu-extraction-on-cpu"
     lines = []
     for number, (shape, task) in enumerate(jobs, start=1):
-        config = gpu_common.config(shape)
-        work = {"entities": entities, "topics": topics}[task](config.vocab_size, given.documents)
-        config.vocab_size = work.vocabulary
-        network = gpu_common.network(config, work.recipe, device, torch.bfloat16 if device.type == "cuda" else torch.float32)
-        model: Any = network.eval().get_base_model()
-        model.generation_config.eos_token_id = None  # lengths are prescribed
-        lines += [shape, *compared(task, Bench(model, work, given.batch), given.rounds, began + 60 * given.minutes * number / len(jobs))]
-        del network, model
-    title = "gpu-extraction" if device.type == "cuda" else "gpu-extraction-on-cpu"
-    common.publish(title, "\n".join([*lines, *common.circumstances("random weights")]), given.output)
+        until = began + 60 * given.minutes * number / len(jobs)
+        told, why = gpu_common.attempt(partial(report, shape, task, given, device, until))
+        lines += told or [f"{shape}, {task}: {why}", ""]
+        # After each task, so that what was measured is kept should the next one take the machine's time.
+        common.publish(title, "\n".join([*lines, *common.circumstances("random weights")]), given.output)
 
 
 if __name__ == "__main__":

@@ -57,9 +57,9 @@ FEW = {"qwen3-8b": "T0,T2,T4,T5,T6,T8,T8L"}
 """Rows of a shape where none are named: the second shape is there to confirm the first."""
 
 
-def liger() -> bool:
-    """Whether its kernels are there."""
-    return importlib.util.find_spec("liger_kernel") is not None
+def liger(device: torch.device) -> bool:
+    """Whether its kernels can be had."""
+    return device.type == "cuda" and importlib.util.find_spec("liger_kernel") is not None
 
 
 def summed(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -184,7 +184,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             given = SFTConfig(
                 folder, num_train_epochs=1, per_device_train_batch_size=self.batch, learning_rate=self.recipe.train.learning_rate,
-                bf16=self.half, use_cpu=not self.half, use_liger_kernel=self.half and liger(), gradient_checkpointing=False,
+                bf16=self.half, use_cpu=not self.half, use_liger_kernel=liger(self.device), gradient_checkpointing=False,
                 train_sampling_strategy="random" if way.padding_free else "group_by_length", padding_free=way.padding_free, max_length=None,
                 dataset_kwargs={"skip_prepare_dataset": True}, report_to="none", disable_tqdm=True, save_strategy="no",
                 logging_strategy="no",
@@ -319,20 +319,22 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.set_verbosity_error()
     began, device, shapes = time.perf_counter(), torch.device(given.device), given.shape.split(",")
+    title = "gpu-training" if device.type == "cuda" else "gpu-training-on-cpu"
     rates = gpu_common.ceilings(device)
+    record: dict[str, Any] = {"ceilings": rates}
     lines = [
         *gpu_common.kernel_checks(device),
         f"matrix product {rates['product'] / 1e12:.3g} TFLOP/s in bf16, copy {rates['copy'] / 1e12:.3g} TB/s",
-        "Liger kernels: " + ("installed" if liger() else "not installed, T3 is TRL without them"), "",
+        f"Liger kernels: {'T3 has them too' if liger(device) else 'not to be had, T3 is TRL without them'}", "",
     ]  # fmt: skip
-    record: dict[str, Any] = {"ceilings": rates}
     for number, name in enumerate(shapes, start=1):
         until, end = (began + 60 * given.minutes * share for share in (number / len(shapes), 1))
-        told, record[name] = report(name, Bench(name, device, given), given, until=until, end=end)
+        done, why = attempt(lambda name=name, until=until, end=end: report(name, Bench(name, device, given), given, until=until, end=end))
+        told, record[name] = done or ([f"{name}: {why}"], {})
         lines += told
-    title = "gpu-training" if device.type == "cuda" else "gpu-training-on-cpu"
-    common.publish(title, "\n".join([*lines, *common.circumstances("random weights")]), given.output)
-    (given.output / f"{title}-{time.strftime('%Y-%m-%d')}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        # After each shape, so that what was measured is kept should the next one take the machine's time.
+        common.publish(title, "\n".join([*lines, *common.circumstances("random weights")]), given.output)
+        (given.output / f"{title}-{time.strftime('%Y-%m-%d')}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

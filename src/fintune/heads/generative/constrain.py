@@ -140,7 +140,8 @@ class _Grammar:
 
     def forced(self) -> list[int]:
         """Tokens as the vocabulary would write what is forced; short of a last one that could yet grow."""
-        return self.matcher.compute_ff_tokens()
+        tokens = self.matcher.compute_ff_tokens()
+        return tokens[: self.matcher.validate_tokens(tokens)]  # some vocabularies begin them with a blank of their own
 
     def take(self, tokens: Sequence[int]) -> None:
         """Moves on."""

@@ -40,8 +40,8 @@ from fintune.models import load
 from fintune.models.adapter import attach
 from fintune.models.catalog import Base
 from fintune.recipe import Prompt, Recipe
-from fintune.records import Example, Prediction
-from fintune.tasks.base import Purpose, Task, load_task
+from fintune.records import Example, Prediction, Purpose
+from fintune.tasks.base import Task, load_task
 
 ANSWER_TOKENS, REASONING_TOKENS = 64, 1024
 """Most tokens of a free answer, without and with its reasoning, where the recipe gives no number."""
