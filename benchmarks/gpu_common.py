@@ -14,7 +14,7 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -28,6 +28,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFa
 
 import common
 from fintune.data.load import load
+from fintune.errors import ResourceError, UsageError
 from fintune.heads.generative import attention, layouts
 from fintune.heads.generative.chat import Chat
 from fintune.heads.generative.conversation import Conversation, Rendered
@@ -63,6 +64,17 @@ TINY = {
     "model_type": "llama", "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 2048, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
+
+
+def device(name: str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        ResourceError: where it is a GPU and there is none.
+    """
+    if name != "cpu" and not torch.cuda.is_available():
+        raise ResourceError("there is no GPU", where="--device", fix="give --device cpu --shape tiny for a try")
+    return torch.device(name)
 
 
 def config(name: str) -> Any:
@@ -149,6 +161,18 @@ def whole(item: Conversation) -> Rendered:
     return item.full or item.prompt
 
 
+def named(text: str, known: Iterable[str]) -> list[str]:
+    """Names separated by commas.
+
+    Raises:
+        UsageError: where one is not among those known.
+    """
+    names = text.split(",")
+    if odd := [name for name in names if name not in known]:
+        raise UsageError(f"unknown: {', '.join(odd)}", fix=f"choose among {', '.join(known)}")
+    return names
+
+
 def attempt(run: Callable[[], Value]) -> tuple[Value | None, str]:
     """The value of something that may not be possible here; None where it is not, with what hindered it in a line."""
     why = ""
@@ -156,9 +180,14 @@ def attempt(run: Callable[[], Value]) -> tuple[Value | None, str]:
         return run(), why
     except Exception as error:  # of all that kernels, compilers and other libraries raise, nothing may end a run of many variants
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    gc.collect()  # the frames that hold its memory
-    torch.cuda.empty_cache()
+    free()
     return None, why
+
+
+def free() -> None:
+    """Gives back the memory of what is no longer used: networks, trainers and frames of failures are held in circles."""
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def in_turns(runs: Mapping[str, Callable[[int], str]], rounds: int, until: float) -> dict[str, str]:

@@ -259,14 +259,15 @@ def main() -> None:
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.set_verbosity_error()
-    began, device = time.perf_counter(), torch.device(given.device)
-    jobs = [(shape, task) for shape in given.shape.split(",") for task in WORK[shape]]
+    began, device = time.perf_counter(), gpu_common.device(given.device)
+    jobs = [(shape, task) for shape in gpu_common.named(given.shape, WORK) for task in WORK[shape]]
     title = "gpu-extraction" if device.type == "cuda" else "gpu-extraction-on-cpu"
     lines = []
     for number, (shape, task) in enumerate(jobs, start=1):
         until = began + 60 * given.minutes * number / len(jobs)
         told, why = gpu_common.attempt(partial(report, shape, task, given, device, until))
         lines += told or [f"{shape}, {task}: {why}", ""]
+        gpu_common.free()
         # After each task, so that what was measured is kept should the next one take the machine's time.
         common.publish(title, "\n".join([*lines, *common.circumstances("random weights")]), given.output)
 

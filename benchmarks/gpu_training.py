@@ -11,7 +11,7 @@ every row alike: more of them a second than the GPU has, is work left out. Error
 
     python benchmarks/gpu_training.py [--shape llama3-8b,qwen3-8b] [--rounds 3] [--steps 5] [--minutes 8] [--variants T0,T8]
         [--whole]
-    python benchmarks/gpu_training.py --shape tiny --device cpu --steps 2 --rounds 1
+    python benchmarks/gpu_training.py --shape tiny --device cpu --steps 2 --rounds 1 --batch 6
 
 Rounds are begun until `--minutes` are over. `--whole` then runs all three epochs with the fastest of ours. What fails says so in a line.
 """
@@ -106,7 +106,7 @@ class Bench:
         self.device, self.half, self.steps, self.batch = device, device.type == "cuda", given.steps, given.batch
         self.recipe = recipes.load(shape.recipe, {"prompt.labels": given.labels})
         self.items, self.source = gpu_common.conversations(shape, self.recipe, self.config.vocab_size, given.conversations)
-        self.ways = ways(self.recipe.data.max_tokens)
+        self.ways = ways(max(self.recipe.data.max_tokens, *(c.length for c in self.items)))
         self.model = gpu_common.network(self.config, self.recipe, device, torch.bfloat16 if self.half else torch.float32)
         self.code = gpu_common.architecture(self.model)
         self.rotation = self.code.apply_rotary_pos_emb
@@ -282,14 +282,14 @@ class Figures:
                     *(f"{found[other].median / row.median:.2f}" for other in against),
                 ]  # fmt: skip
                 lines.append(f"{title:50}" + "".join(f"{cell:>9}" for cell in cells))
-            if row.why:
-                lines.append(f"{title:50} {row.why}")
+            if row.why or not row.milliseconds:
+                lines.append(f"{title:50} {row.why or 'no time was left'}")
         return "\n".join(lines)
 
 
 def report(name: str, bench: Bench, given: Any, *, until: float, end: float) -> tuple[list[str], dict[str, Any]]:
     """The lines and the record of a shape, whose rounds begin before `until` and whose whole run must end before `end`."""
-    names = (given.variants or FEW.get(name) or ",".join(bench.ways)).split(",")
+    names = gpu_common.named(given.variants or FEW.get(name) or ",".join(bench.ways), bench.ways)
     errors, figures = list(bench.errors(names)), Figures.of(bench)
     found = bench.rounds(names, given.rounds, until)
     counted = max((len(row.milliseconds) for row in found.values()), default=0)
@@ -318,7 +318,7 @@ def main() -> None:
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.set_verbosity_error()
-    began, device, shapes = time.perf_counter(), torch.device(given.device), given.shape.split(",")
+    began, device, shapes = time.perf_counter(), gpu_common.device(given.device), gpu_common.named(given.shape, SHAPES)
     title = "gpu-training" if device.type == "cuda" else "gpu-training-on-cpu"
     rates = gpu_common.ceilings(device)
     record: dict[str, Any] = {"ceilings": rates}
@@ -331,6 +331,7 @@ def main() -> None:
         until, end = (began + 60 * given.minutes * share for share in (number / len(shapes), 1))
         done, why = attempt(lambda name=name, until=until, end=end: report(name, Bench(name, device, given), given, until=until, end=end))
         told, record[name] = done or ([f"{name}: {why}"], {})
+        gpu_common.free()
         lines += told
         # After each shape, so that what was measured is kept should the next one take the machine's time.
         common.publish(title, "\n".join([*lines, *common.circumstances("random weights")]), given.output)

@@ -34,27 +34,23 @@ def line(printed: str, name: str) -> str:
     return next(row for row in printed.splitlines() if row.startswith(f"{name} "))
 
 
-def test_training_runs_what_a_cpu_can_and_says_why_the_rest_does_not(tmp_path: Path) -> None:
+def test_training_runs_what_a_cpu_can_to_the_same_gradient_and_says_why_the_rest_does_not(tmp_path: Path) -> None:
     names = (*CPU, "T3b", "T7", "T8b", "T10")
-    options = ("--steps", "2", "--batch", "4", "--conversations", "8", "--whole", "--variants", ",".join(names))
+    options = ("--steps", "1", "--batch", "4", "--conversations", "8", "--whole", "--variants", ",".join(names))
     printed = run("gpu_training.py", *options, data=tmp_path, output=tmp_path)
     (record,) = [json.loads(path.read_text()) for path in tmp_path.glob("gpu-training-on-cpu-*.json")]
     assert next(tmp_path.glob("gpu-training-on-cpu-*.txt")).read_text().strip() == printed.strip()
     rows = record["tiny"]["rows"]
     assert list(rows) == list(names)
     for name, row in rows.items():
-        assert len(row["milliseconds"]) == (2 if name in CPU else 0)
+        assert len(row["milliseconds"]) == (1 if name in CPU else 0)
         assert bool(row["why"]) == (name not in CPU)
         assert not row["why"] or row["why"] in line(printed, name)
     assert "Liger" in rows["T7"]["why"]
     assert "left out: T9" in printed
     # Three epochs of two steps, by the fastest of what is ours.
     assert re.search(r"the whole recipe by (T5|T6|T8): 6 steps in", printed)
-
-
-def test_training_rows_have_the_loss_and_gradient_of_the_padded_one(tmp_path: Path) -> None:
-    options = ("--steps", "1", "--batch", "4", "--conversations", "8", "--variants", ",".join(CPU))
-    printed = run("gpu_training.py", *options, data=tmp_path, output=tmp_path)
+    # And all of them learn the same.
     told = printed.partition("relative errors")[2]
     for name in CPU:
         loss, gradient, loss_in_half, gradient_in_half = map(float, re.findall(r"\d\.\de[+-]\d\d", line(told, name)))
@@ -71,6 +67,7 @@ def test_extraction_runs_on_drawn_lengths(tmp_path: Path) -> None:
     assert "there are no texts to write from" in printed
 
 
+@pytest.mark.slow
 def test_extraction_writes_gold_targets_under_grammars(tmp_path: Path) -> None:
     place = os.environ.get("FINTUNE_DATA", "")
     if not place or not (Path(place) / "tokenizers").is_dir():
