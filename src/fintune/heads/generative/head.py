@@ -33,6 +33,7 @@ from fintune.heads.generative.constrain import Constraint, Grammars
 from fintune.heads.generative.conversation import Conversation
 from fintune.heads.generative.generate import Written, generate
 from fintune.heads.generative.lengths import within
+from fintune.heads.generative.listed import Listed
 from fintune.heads.generative.shown import DEMONSTRATIONS, kept_demonstrations
 from fintune.heads.noise import Noise, exact
 from fintune.metrics.calibration import apply_temperature
@@ -74,7 +75,8 @@ class GenerativeHead:
         self.task, self.chat, self.labels, self.prompt = task, chat, task.labels, prompt
         self.max_tokens, self.too_long = max_tokens, too_long
         self.sharing, self.pack_tokens, self.reasons = sharing, pack_tokens, chat.thinking == "reason"
-        self.decoding = {"label": "choices", "spans": "constrained", "answer": "free"}[task.kind] if decoding == "auto" else decoding
+        usual = {"label": "choices", "spans": "constrained", "answer": "free"}[task.kind]
+        self.decoding = ("free" if self.reasons else usual) if decoding == "auto" else decoding
         self.max_new_tokens, self.demonstrations, self.temperature = max_new_tokens, demonstrations, temperature
         self.positions = math.inf if positions is None else positions
         self.left_out: list[str] = []
@@ -188,7 +190,7 @@ class GenerativeHead:
         if self.decoding == "free":
             return None
         if self.task.kind == "label":
-            return self._grammars.labels(self.labels)
+            return Listed([self.chat.plain(label) for label in self.labels], self.labels, self.chat.stop)
         return self._grammars.spans(example.text, self.labels, self.prompt.target)
 
     def _budget(self, item: Conversation) -> int:
@@ -217,6 +219,7 @@ class GenerativeHead:
 
     def _require_decoding(self) -> None:
         able = {"label": ("choices", "constrained", "free"), "spans": ("constrained", "free"), "answer": ("free",)}[self.task.kind]
+        able = ("free",) if self.reasons else able  # no grammar has room for reasoning
         if self.decoding not in able:
             raise RecipeError(
                 f"{self.task.kind} cannot be decoded as {self.decoding!r}", where="predict.decoding", fix=f"set it to {' or '.join(able)}"

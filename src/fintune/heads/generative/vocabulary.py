@@ -80,4 +80,4 @@ class _Marked:
         self.tokens = [token.replace(mark, " ").encode() for token in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
 
     def __call__(self, text: bytes) -> list[int]:
-        return self._within.encode(text.decode(), add_special_tokens=False).ids  # type: ignore[no-any-return]
+        return self._within.encode(text.decode(), add_special_tokens=False).ids
