@@ -8,7 +8,6 @@ over all earlier tokens of an example: sliding windows shorter than it, sinks, c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
