@@ -99,7 +99,7 @@ def train(
         certificate = _certify(recipe, task, built, examples, items)
         started = {**describe(recipe, task, built, data), "processes": accelerator.num_processes}
         together.first(lambda: _begin(output, started, recipe, certificate))
-        tell({"event": "preflight", "certificate": certificate})
+        tell({"event": "preflight", "summary": certificate.summary(), "certificate": certificate.record()})
         speed.apply(built.model, recipe.train, device=accelerator.device, needed=certificate.memory)
         session = _Session(recipe, task, examples, validation, output, built, items, accelerator, tell)
         session.resume()

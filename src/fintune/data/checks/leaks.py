@@ -23,7 +23,7 @@ def _telling(share: float, chance: float, limits: Limits) -> bool:
 
 
 def answer_place(context: Context) -> Iterator[Finding]:
-    """Most answers stand at the same distance from the beginning or the end of the text; computed answers stand nowhere."""
+    """Most answers that stand in the text do so at the same distance from its beginning or its end."""
     answered = [
         (example, answer.start, len(answer.text))
         for example in context.examples

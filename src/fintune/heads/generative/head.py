@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -45,7 +45,7 @@ from fintune.records import Example, Prediction, Purpose
 from fintune.tasks.base import Task, load_task
 
 ANSWER_TOKENS, REASONING_TOKENS = 64, 1024
-"""Most tokens of a free answer, without and with its reasoning, where the recipe gives no number."""
+"""Most tokens of a free answer, and of any reasoning with what follows it, where the recipe gives no number."""
 
 
 class Writer(nn.Module):
@@ -89,7 +89,7 @@ class GenerativeHead:
 
     def describe(self) -> dict[str, Any]:
         """Template, tokenizer and thinking switch, with the task's prompt: the contract between training and prediction."""
-        return {"head": "generative", "chat": self.chat.describe(), "task": self.task.describe(), "reasons": self.reasons}
+        return {"head": "generative", **self.chat.describe(), "task": self.task.describe()}
 
     @cached_property
     def contract(self) -> str:
@@ -197,10 +197,11 @@ class GenerativeHead:
         """New tokens that one text may need: its own length for the surfaces, with as much again for quotes, beside the labels."""
         if self.max_new_tokens is not None:
             return self.max_new_tokens
+        thought = REASONING_TOKENS if self.reasons else 0
         if self.task.kind == "answer":
-            return REASONING_TOKENS if self.reasons else ANSWER_TOKENS
+            return thought or ANSWER_TOKENS
         text = len(self.chat.plain(item.source.text))
-        return 2 * text + self._empty + 32 if self.task.kind == "spans" else self._empty + 8
+        return thought + (2 * text + self._empty + 32 if self.task.kind == "spans" else self._empty + 8)
 
     @cached_property
     def _empty(self) -> int:
@@ -267,21 +268,23 @@ def _head(
     )  # fmt: skip
 
 
-def untrained(head: Any, recipe: Recipe, *, shots: int, pool: Sequence[Example]) -> GenerativeHead:
+def untrained(head: Any, recipe: Recipe, *, shots: int, pool: Callable[[], Sequence[Example]]) -> GenerativeHead:
     """A head for the base model without its adapter: told what the labels mean, and shown `shots` solved examples of `pool`.
 
+    The pool is asked for where something is to be shown.
+
     Raises:
-        UsageError: where the run's head writes no text, so that there is nothing a base model could do without training.
+        DataError: where the pool has fewer examples than are to be shown.
+        UsageError: where the base model could do nothing without training.
     """
     if not isinstance(head, GenerativeHead):
+        what = "an encoder-decoder" if recipe.head.type == "generative" else f"a {recipe.head.type} head"
         raise UsageError(
-            f"a {recipe.head.type} head says nothing without training",
-            where="--baselines",
-            fix="compare with the floors, or a generative run",
+            f"{what} says nothing without training", where="--baselines", fix="compare with the floors, or with a run of a chat model"
         )
     told = recipe.prompt.labels if recipe.prompt.labels != "none" or not head.labels else "meanings"
     prompt = recipe.prompt.model_copy(update={"labels": told, "demonstrations": shots, "choose": "fixed", "wording": "fixed"})
     changed = recipe.model_copy(update={"prompt": prompt})
-    shown = Demonstrations(pool, count=shots, choose="fixed") if shots else None
+    shown = Demonstrations(pool(), count=shots, choose="fixed") if shots else None
     room = None if head.positions == math.inf else int(head.positions)
     return _head(changed, load_task(recipe.task, prompt), head.chat, sharing=head.sharing, positions=room, demonstrations=shown)
