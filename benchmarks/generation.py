@@ -148,9 +148,10 @@ class Work:
         lengths = [len(prompt) for prompt in self.prompts]
         shared = next(i for i, ids in enumerate(zip(*self.prompts, strict=False)) if len(set(ids)) > 1)
         written = [len(target) for target in self.targets]
+        mean, length = sum(lengths) / len(lengths), sum(written) / len(written)
         return (
-            f"{len(lengths)} texts, prompts of {min(lengths)} to {max(lengths)} tokens (mean {sum(lengths) / len(lengths):.0f}, {shared} of "
-            f"them shared), {min(written)} to {max(written)} written (mean {sum(written) / len(written):.0f})"
+            f"{len(lengths)} texts, prompts of {min(lengths)} to {max(lengths)} tokens, {mean:.0f} on average, {shared} of them shared; "
+            f"{min(written)} to {max(written)} written, {length:.0f} on average"
         )
 
 

@@ -12,9 +12,11 @@ import gzip
 import math
 import random
 import statistics
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -25,8 +27,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 import common
-from fintune import recipe as recipes
 from fintune.data.load import load
+from fintune.errors import ResourceError, UsageError
 from fintune.heads.generative import attention, layouts
 from fintune.heads.generative.chat import Chat
 from fintune.heads.generative.conversation import Conversation, Rendered
@@ -62,6 +64,17 @@ TINY = {
     "model_type": "llama", "vocab_size": 512, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 2048, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
+
+
+def device(name: str) -> torch.device:
+    """The device of a name.
+
+    Raises:
+        ResourceError: where it is a GPU and there is none.
+    """
+    if name != "cpu" and not torch.cuda.is_available():
+        raise ResourceError("there is no GPU", where="--device", fix="give --device cpu --shape tiny for a try")
+    return torch.device(name)
 
 
 def config(name: str) -> Any:
@@ -105,9 +118,8 @@ def chat(shape: Shape, recipe: Recipe) -> Chat | None:
     return Chat(tokenizer, template=recipe.prompt.template, thinking=recipe.prompt.thinking, known=known)
 
 
-def conversations(shape: Shape, vocabulary: int, most: int) -> tuple[list[Conversation], str]:
+def conversations(shape: Shape, recipe: Recipe, vocabulary: int, most: int) -> tuple[list[Conversation], str]:
     """Conversations of the seven-type recipe for training, and where they are from; ids are taken modulo the vocabulary."""
-    recipe = recipes.load(shape.recipe)
     data, rendering = common.data_file(SENTENCES), chat(shape, recipe)
     if data is None or rendering is None:
         return drawn(vocabulary, most), f"{most} conversations of lengths drawn once: FINTUNE_DATA has no sentences or tokenizer"
@@ -149,6 +161,18 @@ def whole(item: Conversation) -> Rendered:
     return item.full or item.prompt
 
 
+def named(text: str, known: Iterable[str]) -> list[str]:
+    """Names separated by commas.
+
+    Raises:
+        UsageError: where one is not among those known.
+    """
+    names = text.split(",")
+    if odd := [name for name in names if name not in known]:
+        raise UsageError(f"unknown: {', '.join(odd)}", fix=f"choose among {', '.join(known)}")
+    return names
+
+
 def attempt(run: Callable[[], Value]) -> tuple[Value | None, str]:
     """The value of something that may not be possible here; None where it is not, with what hindered it in a line."""
     why = ""
@@ -156,9 +180,34 @@ def attempt(run: Callable[[], Value]) -> tuple[Value | None, str]:
         return run(), why
     except Exception as error:  # of all that kernels, compilers and other libraries raise, nothing may end a run of many variants
         why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    gc.collect()  # the frames that hold its memory
-    torch.cuda.empty_cache()
+    free()
     return None, why
+
+
+def free() -> None:
+    """Gives back the memory of what is no longer used: networks, trainers and frames of failures are held in circles."""
+    gc.collect()
+    torch.cuda.empty_cache()
+
+
+def in_turns(runs: Mapping[str, Callable[[int], str]], rounds: int, until: float) -> dict[str, str]:
+    """Turns of each run, told the round, in rounds that begin before `until`, each with another one; why those that failed did.
+
+    A run says in a few words what it found. One that fails is not tried again.
+    """
+    hindered: dict[str, str] = {}
+    for number in range(rounds):
+        if time.perf_counter() > until:
+            print(f"no time is left for round {number + 1}", file=sys.stderr, flush=True)
+            break
+        going = [name for name in runs if name not in hindered]
+        going = going[number % max(1, len(going)) :] + going[: number % max(1, len(going))]
+        for name in going:
+            said, why = attempt(partial(runs[name], number))
+            if why:
+                hindered[name] = why
+            print(f"round {number + 1}: {name}: {why or said}", file=sys.stderr, flush=True)
+    return hindered
 
 
 def ceilings(device: torch.device) -> dict[str, float]:
@@ -211,10 +260,11 @@ def kernel_checks(device: torch.device) -> list[str]:
         return ["varlen_attn: not checked, packs are computed by stock attention here"]
     kernel = import_module(layouts.VARLEN).varlen_attn
     cases = {"as many key heads, lq = lk": (0, 32), "grouped, lq = lk": (0, 8), "grouped, lq < lk": (96, 8)}
-    return [_checked(kernel, title, prefix, heads, device) for title, (prefix, heads) in cases.items()]
+    return [checked(kernel, title, prefix, heads, device) for title, (prefix, heads) in cases.items()]
 
 
-def _checked(kernel: Any, title: str, prefix: int, heads: int, device: torch.device) -> str:
+def checked(kernel: Any, title: str, prefix: int, heads: int, device: torch.device) -> str:
+    """What a kernel of the signature of `varlen_attn` makes of branches after a prefix, under 32 heads of queries."""
     branches = [70, 101, 1, 33]
     draw = torch.Generator(device).manual_seed(0)
 

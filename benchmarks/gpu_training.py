@@ -11,7 +11,7 @@ every row alike: more of them a second than the GPU has, is work left out. Error
 
     python benchmarks/gpu_training.py [--shape llama3-8b,qwen3-8b] [--rounds 3] [--steps 5] [--minutes 8] [--variants T0,T8]
         [--whole]
-    python benchmarks/gpu_training.py --shape tiny --device cpu --steps 2 --rounds 1
+    python benchmarks/gpu_training.py --shape tiny --device cpu --steps 2 --rounds 1 --batch 6
 
 Rounds are begun until `--minutes` are over. `--whole` then runs all three epochs with the fastest of ours. What fails says so in a line.
 """
@@ -23,7 +23,6 @@ import importlib.util
 import json
 import random
 import statistics
-import sys
 import tempfile
 import time
 import warnings
@@ -58,9 +57,9 @@ FEW = {"qwen3-8b": "T0,T2,T4,T5,T6,T8,T8L"}
 """Rows of a shape where none are named: the second shape is there to confirm the first."""
 
 
-def liger() -> bool:
-    """Whether its kernels are there."""
-    return importlib.util.find_spec("liger_kernel") is not None
+def liger(device: torch.device) -> bool:
+    """Whether its kernels can be had."""
+    return device.type == "cuda" and importlib.util.find_spec("liger_kernel") is not None
 
 
 def summed(model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -105,9 +104,9 @@ class Bench:
     def __init__(self, name: str, device: torch.device, given: Any) -> None:
         shape, self.config = SHAPES[name], gpu_common.config(name)
         self.device, self.half, self.steps, self.batch = device, device.type == "cuda", given.steps, given.batch
-        self.recipe = recipes.load(shape.recipe)
-        self.items, self.source = gpu_common.conversations(shape, self.config.vocab_size, given.conversations)
-        self.ways = ways(self.recipe.data.max_tokens)
+        self.recipe = recipes.load(shape.recipe, {"prompt.labels": given.labels})
+        self.items, self.source = gpu_common.conversations(shape, self.recipe, self.config.vocab_size, given.conversations)
+        self.ways = ways(max(self.recipe.data.max_tokens, *(c.length for c in self.items)))
         self.model = gpu_common.network(self.config, self.recipe, device, torch.bfloat16 if self.half else torch.float32)
         self.code = gpu_common.architecture(self.model)
         self.rotation = self.code.apply_rotary_pos_emb
@@ -134,7 +133,7 @@ class Bench:
             speed.apply(way.module(twin), way.settings, device=self.device, needed=0)
         return twin, self.code.apply_rotary_pos_emb
 
-    def turn(self, name: str, number: int, found: Found) -> None:
+    def turn(self, name: str, found: Found, number: int) -> str:
         """A turn of a row, added to what was found."""
         way, clock, batches = self.ways[name], Clock(self.device), self.drawn(number)
         self.model.zero_grad(set_to_none=True)
@@ -149,6 +148,7 @@ class Bench:
         found.first_seconds = found.first_seconds or took[0] / 1000
         found.milliseconds += took[WARM_UP:]
         found.peak_bytes = max(found.peak_bytes, torch.cuda.max_memory_allocated() if self.half else 0)
+        return f"{found.median:.0f} ms a step"
 
     def trained(self, name: str, batches: Iterable[Sequence[Conversation]], count: int, clock: Clock) -> Iterator[float]:
         """The mean loss of each of `count` steps of fintune's loop."""
@@ -184,7 +184,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             given = SFTConfig(
                 folder, num_train_epochs=1, per_device_train_batch_size=self.batch, learning_rate=self.recipe.train.learning_rate,
-                bf16=self.half, use_cpu=not self.half, use_liger_kernel=self.half and liger(), gradient_checkpointing=False,
+                bf16=self.half, use_cpu=not self.half, use_liger_kernel=liger(self.device), gradient_checkpointing=False,
                 train_sampling_strategy="random" if way.padding_free else "group_by_length", padding_free=way.padding_free, max_length=None,
                 dataset_kwargs={"skip_prepare_dataset": True}, report_to="none", disable_tqdm=True, save_strategy="no",
                 logging_strategy="no",
@@ -194,17 +194,11 @@ class Bench:
             trainer.train()
 
     def rounds(self, names: Sequence[str], count: int, until: float) -> dict[str, Found]:
-        """`count` turns of each row, or as many as begin before `until`; another row begins each round. What fails is not tried again."""
+        """`count` turns of each row, or as many as begin before `until`."""
         found = {name: Found(why=self.hindered(self.ways[name])) for name in names}
-        for number in range(count):
-            going = [name for name in names if not found[name].why]
-            going = going[number % max(1, len(going)) :] + going[: number % max(1, len(going))]
-            for name in going:
-                if time.perf_counter() > until:
-                    found[name].why = "" if found[name].milliseconds else "no time was left"
-                    continue
-                _, found[name].why = attempt(partial(self.turn, name, number, found[name]))
-                print(f"round {number + 1}: {name}: {found[name].why or f'{found[name].median:.0f} ms'}", file=sys.stderr, flush=True)
+        runs = {name: partial(self.turn, name, found[name]) for name in names if not found[name].why}
+        for name, why in gpu_common.in_turns(runs, count, until).items():
+            found[name].why = why
         return found
 
     def outcome(self, name: str, network: Any, half: bool) -> tuple[float, Tensor]:
@@ -288,20 +282,21 @@ class Figures:
                     *(f"{found[other].median / row.median:.2f}" for other in against),
                 ]  # fmt: skip
                 lines.append(f"{title:50}" + "".join(f"{cell:>9}" for cell in cells))
-            if row.why:
-                lines.append(f"{title:50} {row.why}")
+            if row.why or not row.milliseconds:
+                lines.append(f"{title:50} {row.why or 'no time was left'}")
         return "\n".join(lines)
 
 
 def report(name: str, bench: Bench, given: Any, *, until: float, end: float) -> tuple[list[str], dict[str, Any]]:
     """The lines and the record of a shape, whose rounds begin before `until` and whose whole run must end before `end`."""
-    names = (given.variants or FEW.get(name) or ",".join(bench.ways)).split(",")
+    names = gpu_common.named(given.variants or FEW.get(name) or ",".join(bench.ways), bench.ways)
     errors, figures = list(bench.errors(names)), Figures.of(bench)
     found = bench.rounds(names, given.rounds, until)
     counted = max((len(row.milliseconds) for row in found.values()), default=0)
     lines = [
-        f"{name}: {bench.source}", f"{figures.tokens:.1f} tokens and {figures.flop / 1e12:.3g} useful TFLOP each; medians of up to {counted} "
-        f"steps of {bench.batch}; `recipe s` is the time of {figures.passes} examples", figures.table(bench.ways, found), LEFT_OUT,
+        f"{name}: {bench.source}; {figures.tokens:.1f} tokens each, {packs.shared(bench.items)} of them shared",
+        f"{figures.flop / 1e12:.3g} useful TFLOP each; medians of up to {counted} steps of {bench.batch}; `recipe s`: the time of "
+        f"{figures.passes} examples", figures.table(bench.ways, found), LEFT_OUT,
         "relative errors of loss and gradient on two layers, in fp32:", *errors,
     ]  # fmt: skip
     ours = {n: row for n, row in found.items() if fintunes(bench.ways[n]) and row.milliseconds and not row.why}
@@ -317,26 +312,30 @@ def main() -> None:
     parser = common.options(__doc__, rounds=3, steps=5, minutes=8, batch=24, conversations=gpu_common.COUNT)
     parser.add_argument("--shape", default="llama3-8b,qwen3-8b", help="which architectures, separated by commas")
     parser.add_argument("--variants", default="", help="which rows, separated by commas; those of the shape where empty")
+    parser.add_argument("--labels", default="none", help="what the prompt says of the label set: none, names or meanings")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--whole", action="store_true", help="also run all epochs by the fastest of ours")
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.set_verbosity_error()
-    began, device, shapes = time.perf_counter(), torch.device(given.device), given.shape.split(",")
+    began, device, shapes = time.perf_counter(), gpu_common.device(given.device), gpu_common.named(given.shape, SHAPES)
+    title = "gpu-training" if device.type == "cuda" else "gpu-training-on-cpu"
     rates = gpu_common.ceilings(device)
+    record: dict[str, Any] = {"ceilings": rates}
     lines = [
         *gpu_common.kernel_checks(device),
         f"matrix product {rates['product'] / 1e12:.3g} TFLOP/s in bf16, copy {rates['copy'] / 1e12:.3g} TB/s",
-        "Liger kernels: " + ("installed" if liger() else "not installed, T3 is TRL without them"), "",
+        f"Liger kernels: {'T3 has them too' if liger(device) else 'not to be had, T3 is TRL without them'}", "",
     ]  # fmt: skip
-    record: dict[str, Any] = {"ceilings": rates}
     for number, name in enumerate(shapes, start=1):
         until, end = (began + 60 * given.minutes * share for share in (number / len(shapes), 1))
-        told, record[name] = report(name, Bench(name, device, given), given, until=until, end=end)
+        done, why = attempt(lambda name=name, until=until, end=end: report(name, Bench(name, device, given), given, until=until, end=end))
+        told, record[name] = done or ([f"{name}: {why}"], {})
+        gpu_common.free()
         lines += told
-    title = "gpu-training" if device.type == "cuda" else "gpu-training-on-cpu"
-    common.publish(title, "\n".join([*lines, *common.circumstances("random weights")]), given.output)
-    (given.output / f"{title}-{time.strftime('%Y-%m-%d')}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        # After each shape, so that what was measured is kept should the next one take the machine's time.
+        common.publish(title, "\n".join([*lines, *common.circumstances("random weights")]), given.output)
+        (given.output / f"{title}-{time.strftime('%Y-%m-%d')}.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

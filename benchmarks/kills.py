@@ -48,8 +48,8 @@ def stock(*, base: str, output: str) -> tuple[int, dict[str, Any]]:
     from transformers.trainer_utils import get_last_checkpoint
 
     import jobs
-    from fintune.heads.build import build
     from fintune.heads.base import IGNORED
+    from fintune.heads.build import build
     from fintune.tasks.base import load_task
 
     torch.set_num_threads(1)

@@ -15,6 +15,8 @@ FLOP-equivalents: with N parameters in linear layers of the frozen body, A in th
 for each computed token (forward, and gradients of inputs; of an adapter's weights too), 12 d for each query and key that it sees in
 each layer (4 forward, 8 backward; of a padded batch and a plain causal mask all of them), and 4 V d for each projected row.
 
+Needs `pip install trl`, of which 1.16 was read.
+
     python benchmarks/packs.py [--rounds 3] [--steps 12] [--layers 4] [--width 256] [--labels none,names,meanings]
 """
 

@@ -47,7 +47,7 @@ def trained(recipe: Recipe, examples: Sequence[Example], *, count: int) -> Built
     items = built.head.encode(examples)
     optimizer = optimizer_for(built.model, rate=recipe.train.learning_rate, head_rate=None, decay=recipe.train.weight_decay)
     schedule = schedule_for(optimizer, kind="linear", warmup=0.1, steps=count)
-    batches = order.batches([w.length for w in items], batch_size=recipe.train.batch_size, seed=0, epoch=0, group=TokenHead.group)
+    batches = order.batches([w.length for w in items], batch_size=recipe.train.batch_size, seed=0, epoch=0, group=built.head.group)
     work = (Work(0, [built.head.collate([items[i] for i in batches[n % len(batches)]])], []) for n in range(count))
     model, optimizer = accelerator.prepare(built.model, optimizer)
     for step in steps(model, built.head.loss, work, optimizer=optimizer, schedule=schedule, accelerator=accelerator, clip=1.0):

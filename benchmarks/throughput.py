@@ -34,8 +34,8 @@ from transformers import (
 import common
 from fintune import recipe as recipes
 from fintune.data.load import load
-from fintune.heads.build import build
 from fintune.heads.base import IGNORED
+from fintune.heads.build import build
 from fintune.heads.token import TokenHead, Window
 from fintune.models.adapter import attach
 from fintune.models.precision import arithmetic

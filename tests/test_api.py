@@ -179,7 +179,8 @@ def test_a_split_holds_validation_out(data: Path, recipe: Callable[..., Recipe],
     assert run.manifest["data"]["split"] == "paper"
     assert run.manifest["data"]["train"]["examples"] == 38  # 80 % of 48
     assert run.manifest["validation"].keys() >= {"micro_f1", "surface_micro_f1"}
-    assert [event["event"] for event in events if event["event"] not in ("step", "checkpoint")] == ["preflight", "start", "validation", "end"]
+    told = [event["event"] for event in events if event["event"] not in ("step", "checkpoint")]
+    assert told == ["preflight", "start", "validation", "end"]
 
 
 def test_what_was_left_out_of_training_is_told_and_kept(data: Path, recipe: Callable[..., Recipe], tmp_path: Path) -> None:

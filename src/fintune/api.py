@@ -144,13 +144,13 @@ class Run:
         tick: Any = None,
     ) -> dict[str, Any]:
         """`evaluate` on data that are in memory already; `source` is what the report calls them."""
+        untrained = self._untrained(baselines, examples, options)  # what is refused is refused before the work
         found = self.predict(loaded.examples, tick=tick)
         place = self.folder / folders.FLOORS
         known = self.task.read_floors(folders.read_json(place), where=str(place))
         report = score(self.task, loaded, found, floors=known, source=source)
-        if baselines:
-            pool = self._pool(examples, options) if any(baselines) else ()
-            report["baselines"] = {name: self._untrained(loaded, shots, pool, tick) for shots, name in _named(baselines).items()}
+        if untrained:
+            report["baselines"] = {name: self._without_adapter(head, loaded, tick) for name, head in untrained.items()}
         if clean:
             report["clean"] = self._clean(loaded, found, floors=known, options=options)
         place = Path(output) if output is not None else self.folder
@@ -239,24 +239,26 @@ class Run:
         held = self.manifest["data"].get("split")
         return split_data(loaded.examples, method=held).train if held else loaded.examples
 
-    def _untrained(self, loaded: Loaded, shots: int, pool: Sequence[Example], tick: Any) -> dict[str, Any]:
-        """Scores of the base model without the adapter, shown `shots` solved examples."""
+    def _untrained(self, baselines: Sequence[int], examples: Data | None, options: ReadOptions) -> dict[str, Any]:
+        """Heads for the base model without the adapter, by name, each shown a number of solved examples."""
+        if examples is not None and not any(baselines):
+            raise UsageError("examples are given, but none are to be shown", where="--examples", fix="give --baselines too")
+        if not baselines:
+            return {}
         from fintune.heads.generative.head import untrained
+
+        head = self.model.head
+        return {_named(shots): untrained(head, self.recipe, shots=shots, pool=lambda: self._pool(examples, options)) for shots in baselines}
+
+    def _without_adapter(self, head: Any, loaded: Loaded, tick: Any) -> dict[str, Any]:
+        """Scores of the base model under a head of `_untrained`."""
         from fintune.predict.run import predict
 
-        settings, built = self.recipe.predict, self.model
-        head = untrained(built.head, self.recipe, shots=shots, pool=pool)
-        with built.model.adapted.disable_adapter():
-            found = list(
-                predict(
-                    built.model,
-                    head,
-                    loaded.examples,
-                    batch_tokens=settings.batch_tokens,
-                    precision=settings.precision,
-                    tick=tick or _silent,
-                )
-            )
+        model, settings = self.model.model, self.recipe.predict
+        with model.adapted.disable_adapter():
+            found = list(predict(
+                model, head, loaded.examples, batch_tokens=settings.batch_tokens, precision=settings.precision, tick=tick or _silent
+            ))  # fmt: skip
         report = self.task.score(seam.pair(loaded.examples, found), documents=documents_of(loaded.examples), floors={})
         return {**report["metrics"], "malformed": {"value": report["malformed"]["share"]}}
 
@@ -291,8 +293,8 @@ def _compared(task: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     return {key: value for key, value in task.items() if key != "prompt" or recipe.head.type == "generative"}
 
 
-def _named(baselines: Sequence[int]) -> dict[int, str]:
-    return {shots: "zero-shot" if shots == 0 else f"few-shot ({shots})" for shots in baselines}
+def _named(shots: int) -> str:
+    return "zero-shot" if shots == 0 else f"few-shot ({shots})"
 
 
 def load(folder: str | Path) -> Run:

@@ -132,6 +132,10 @@ def train(
         finished = run_train(
             recipe, data=data, validation=validation, split=split, output=output, overrides=set_, options=options, listen=watch
         )
+    from fintune.train.together import leads
+
+    if not leads():
+        return
     if validation is not None and finished.manifest["validation"]:
         report = finished.evaluate(validation, options=options)
         _print_report(report, finished.folder, json_=json_)
@@ -347,7 +351,8 @@ def show(
         if json_:
             print_json({"recipes": [{"name": r.name, "description": r.description, "task": r.task} for r in listed]})
         else:
-            print("\n".join(f"{r.name:16} {r.description}" for r in listed))
+            width = max(len(r.name) for r in listed)
+            print("\n".join(f"{r.name:{width}}  {r.description}" for r in listed))
     else:
         resolved = recipes.load(recipe, set_)
         if json_:

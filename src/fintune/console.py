@@ -75,7 +75,7 @@ class Watch:
             self.bar.start()
 
     def _preflight(self, event: Mapping[str, Any]) -> None:
-        self._say(event["certificate"].summary())
+        self._say(event["summary"])
 
     def _resume(self, event: Mapping[str, Any]) -> None:
         self._say(f"going on from step {event['step']} of {event['steps']}")

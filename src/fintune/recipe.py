@@ -342,7 +342,7 @@ def _pair(item: str) -> tuple[str, Any]:
     if not equals or not key:
         raise RecipeError(f"override {item!r} is not key=value", where="--set", fix="write e.g. --set train.epochs=5")
     try:
-        return key.strip(), yaml.safe_load(value)
+        return key.strip(), yaml.safe_load(value) if value else ""  # nothing is the empty text; null is written out
     except yaml.YAMLError:
         raise RecipeError(f"the value of override {item!r} is not readable", where="--set", fix="quote it") from None
 

@@ -8,6 +8,9 @@ from typing import Any, Literal
 Kind = Literal["label", "spans", "answer"]
 Alignment = Literal["exact", "normalised", "predicted"]
 Severity = Literal["error", "warning", "info"]
+Purpose = Literal["train", "predict"]
+Message = dict[str, str]
+"""One turn of a conversation: `role` and `content`."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -12,8 +12,8 @@ from transformers import AutoTokenizer
 
 import tiny
 from fintune.errors import ArtifactError
-from fintune.heads.tags import Tagset
 from fintune.heads.base import IGNORED
+from fintune.heads.tags import Tagset
 from fintune.heads.token import TokenHead
 from fintune.records import Example, Span
 from fintune.text.shape import LENGTHS, SHAPES

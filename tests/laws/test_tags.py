@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from fintune.heads.tags import IMPOSSIBLE, Tagset, best_path
 from fintune.heads.base import IGNORED
 from fintune.heads.tagger import Transitions
+from fintune.heads.tags import IMPOSSIBLE, Tagset, best_path
 from fintune.text import bio
 
 SCHEMES = ["BIO", "BIOES"]

@@ -16,8 +16,8 @@ from transformers import AutoTokenizer
 
 import tiny
 from fintune.errors import GateError
-from fintune.heads.tags import Tagset
 from fintune.heads.tagger import Transitions
+from fintune.heads.tags import Tagset
 from fintune.heads.token import TokenHead, Window, cut, stitch
 from fintune.predict.run import batches, predict
 from fintune.records import Example, Prediction, Span

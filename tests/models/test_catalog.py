@@ -17,6 +17,7 @@ from fintune.models.catalog import catalog, locate, require_safetensors, sha256_
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
+
 @pytest.mark.parametrize("name", sorted(catalog()))
 def test_entries_are_complete(name: str) -> None:
     entry = catalog()[name]

@@ -69,7 +69,7 @@ def test_a_finished_run_says_what_it_is(go):
     assert set(document["files"]) == {f"adapter/{p.name}" for p in (folder / "adapter").iterdir()} | {
         "recipe.yaml", "floors.json", "preflight.json",
     }  # fmt: skip
-    assert run.read_json(folder / run.PREFLIGHT) == json.loads(json.dumps(events[0]["certificate"].record()))
+    assert run.read_json(folder / run.PREFLIGHT) == json.loads(json.dumps(events[0]["certificate"]))
     assert [e["event"] for e in events] == ["preflight", "start", "step", "step", "validation", "checkpoint", "end"]
     logged = run.Log(folder / run.LOG).records()
     assert [e["event"] for e in logged] == ["step", "step", "validation"]

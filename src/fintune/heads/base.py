@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from fintune.models.adapter import Matched
-from fintune.records import Example, Prediction
-from fintune.tasks.base import Purpose
+from fintune.records import Example, Prediction, Purpose
 
 IGNORED = -100
 """Gold id of what is not supervised, as in `torch.nn.CrossEntropyLoss`."""
@@ -73,7 +72,7 @@ Scored = tuple[Sequence[Example], Sequence[Any], Sequence[Any]]
 
 
 @runtime_checkable
-class Fitted(Protocol):
+class Fitted(Head, Protocol):
     """A head that decides by a margin, which validation examples set."""
 
     margin: float

@@ -31,8 +31,8 @@ from fintune.models import load
 from fintune.models.adapter import attach
 from fintune.models.catalog import Base
 from fintune.recipe import Recipe
-from fintune.records import Example, Prediction
-from fintune.tasks.base import Purpose, Task
+from fintune.records import Example, Prediction, Purpose
+from fintune.tasks.base import Task
 
 # Settings under which the families keep the dropout probability of their output layer.
 _HEAD_DROPOUT = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout")

@@ -28,8 +28,8 @@ from fintune.models import load
 from fintune.models.adapter import attach
 from fintune.models.catalog import Base
 from fintune.recipe import Recipe
-from fintune.records import Example, Prediction, Span
-from fintune.tasks.base import Purpose, Task
+from fintune.records import Example, Prediction, Purpose, Span
+from fintune.tasks.base import Task
 from fintune.text.shape import length, shape
 from fintune.text.words import Grain, words
 

@@ -17,9 +17,9 @@ from fintune.errors import ArtifactError, DataError
 from fintune.metrics.answer_floors import EMPTY, RULES, SameAnswer, from_record, learn
 from fintune.metrics.answer_report import AnswerPair, build
 from fintune.metrics.intervals import Bootstrap
-from fintune.records import Answer, Example, Kind, Prediction
+from fintune.records import Answer, Example, Kind, Message, Prediction, Purpose
 from fintune.tasks import final_answer
-from fintune.tasks.base import Definition, Floor, Message, Purpose
+from fintune.tasks.base import Definition, Floor
 from fintune.tasks.prompts import Prompting
 from fintune.text.align import align
 

@@ -11,17 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from fintune.errors import RecipeError, did_you_mean
-from fintune.records import Example, Kind, Prediction
+from fintune.records import Example, Kind, Message, Prediction, Purpose
 
 if TYPE_CHECKING:
     from fintune.metrics.intervals import Bootstrap
     from fintune.recipe import Prompt
-
-Message = dict[str, str]
-Purpose = Literal["train", "predict"]
 
 _FOLDER = Path(__file__).parent / "labels"
 _REQUIRED = ("name", "kind", "description")

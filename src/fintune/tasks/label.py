@@ -21,8 +21,8 @@ from fintune.metrics.intervals import Bootstrap
 from fintune.metrics.label_floors import LabelFloor
 from fintune.metrics.label_report import build, judged
 from fintune.metrics.spans import Rates
-from fintune.records import Example, Kind, Prediction
-from fintune.tasks.base import Definition, Floor, Message, Purpose
+from fintune.records import Example, Kind, Message, Prediction, Purpose
+from fintune.tasks.base import Definition, Floor
 from fintune.tasks.label_reading import Reader
 from fintune.tasks.prompts import Prompting
 

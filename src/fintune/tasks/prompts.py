@@ -13,7 +13,7 @@ from typing import Any
 
 from fintune.errors import RecipeError
 from fintune.recipe import Prompt
-from fintune.tasks.base import Message, Purpose
+from fintune.records import Message, Purpose
 from fintune.tasks.layout import Layout
 from fintune.tasks.prompt_file import PromptFile, locate, read
 

@@ -18,8 +18,8 @@ from fintune.metrics.floors import EMPTY, Gazetteer, from_record, learn
 from fintune.metrics.intervals import Bootstrap
 from fintune.metrics.report import build
 from fintune.metrics.spans import Pairs, SpanPair, normalise
-from fintune.records import Example, Kind, Prediction, Span
-from fintune.tasks.base import Definition, Floor, Message, Purpose
+from fintune.records import Example, Kind, Message, Prediction, Purpose, Span
+from fintune.tasks.base import Definition, Floor
 from fintune.tasks.prompts import Prompting
 from fintune.tasks.surfaces import read, write
 from fintune.text.align import Occurrences, align

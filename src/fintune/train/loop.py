@@ -44,7 +44,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The micro-batches of one optimizer step on this process, and the ids of its examples for messages.
+    """The micro-batches of one optimizer step on this process, and the ids of all the step's examples for messages.
 
     A micro-batch of None is a share of nothing, which happens where a last batch is smaller than the processes it is dealt to.
     """
@@ -109,8 +109,8 @@ def steps(
         model.train()
         micro = [None if b is None else {k: v.to(accelerator.device) for k, v in b.items()} for b in piece.micro]
         # The count has to be known before the first backward pass; it depends on the gold alone.
-        mine = sum((_units(batch) for batch in micro if batch is not None), start=torch.zeros(()))
-        units = float(accelerator.reduce(mine.to(accelerator.device), "sum"))  # type: ignore[arg-type]
+        mine = torch.tensor([_counts(batch) for batch in piece.micro if batch is not None] or [(0.0, 0)]).sum(0)
+        units, tokens = accelerator.reduce(mine.to(accelerator.device), "sum").tolist()  # type: ignore[union-attr]
         total = torch.zeros((), device=accelerator.device)
         for i, batch in enumerate(micro):
             # Several processes exchange gradients at the last micro-batch only.
@@ -131,19 +131,18 @@ def steps(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad(set_to_none=True)
-        tokens = sum(_tokens(batch) for batch in micro if batch is not None)
-        yield Step(number, piece.epoch, mean, norm, rate, units, tokens, time.perf_counter() - began)
+        yield Step(number, piece.epoch, mean, norm, rate, units, int(tokens), time.perf_counter() - began)
 
 
-def _units(batch: Batch) -> Tensor:
-    """Supervised units of a batch: gold ids that are not padding, each one or what it counts for."""
+def _counts(batch: Batch) -> tuple[float, int]:
+    """Supervised units of a batch, each one or what it counts for, and real tokens that it makes the network compute.
+
+    A share of nothing has none of either.
+    """
     learnt = batch["labels"] != IGNORED
-    return (learnt * batch["units"] if "units" in batch else learnt).sum().cpu()
-
-
-def _tokens(batch: Batch) -> int:
-    """Real tokens that a batch makes the network compute; a pack has no others."""
-    return int(batch["mask"].sum()) if "mask" in batch else batch["tokens"].numel()
+    units = float((learnt * batch["units"] if "units" in batch else learnt).sum())
+    tokens = int(batch["mask"].sum()) if "mask" in batch else batch["tokens"].numel()  # a pack has real ones alone
+    return units, tokens if units else 0
 
 
 def _nothing(parameters: list[nn.Parameter]) -> Tensor:

@@ -21,7 +21,7 @@ from accelerate.state import AcceleratorState
 from torch import Tensor
 
 from fintune import run
-from fintune.errors import DataError, GateError, RecipeError, did_you_mean
+from fintune.errors import DataError, GateError, RecipeError, ResourceError, did_you_mean
 from fintune.heads.base import IGNORED, Fitted
 from fintune.heads.build import Built, build
 from fintune.heads.calibrated import Calibration
@@ -31,12 +31,12 @@ from fintune.metrics.selective import threshold
 from fintune.models import speed
 from fintune.models.adapter import trainable_state
 from fintune.models.precision import arithmetic
-from fintune.predict.run import scored
+from fintune.predict.run import predict, scored
 from fintune.recipe import Recipe
 from fintune.records import Example, Prediction
 from fintune.tasks.base import Task, documents_of
 from fintune.text.words import grain_of
-from fintune.train import checkpoint, leaks, order
+from fintune.train import checkpoint, leaks, order, together
 from fintune.train.claim import claim, describe
 from fintune.train.loop import Step, Work, optimizer_for, schedule_for, steps
 from fintune.train.preflight import Certificate, certify
@@ -82,7 +82,7 @@ def train(
         validation: to choose and stop by; may be empty where the recipe does neither.
         output: the run folder; made where it is missing.
         data: fingerprints and sources of the data, kept in the manifest and compared on resuming.
-        listen: told of every event.
+        listen: told of every event; of several processes that of the first alone.
 
     Raises:
         ArtifactError: where the folder holds another run, or one that is finished.
@@ -93,28 +93,33 @@ def train(
     recipe = settle(recipe, task, examples)
     AcceleratorState._reset_state()  # accelerate keeps the precision of the first run in a process for all later ones
     accelerator = Accelerator(mixed_precision=_mixed(recipe))
+    tell = listen if together.leads() else _unheard
     # Of several processes the first holds the folder; the others write nothing.
-    with run.lock(output) if accelerator.is_main_process else contextlib.nullcontext(), Signals() as caught:
+    with contextlib.ExitStack() as held:
+        together.first(lambda: held.enter_context(run.lock(output)))
+        caught = held.enter_context(Signals())
         built = build(recipe, task)
         items = built.head.encode(examples, "train")
         certificate = _certify(recipe, task, built, examples, items)
-        started = describe(recipe, task, built, data)
-        if accelerator.is_main_process:
-            claim(output, started, recipe)
-            run.write_json(output / run.PREFLIGHT, certificate.record())
-            listen({"event": "preflight", "certificate": certificate})
-        accelerator.wait_for_everyone()
+        started = {**describe(recipe, task, built, data), "processes": accelerator.num_processes}
+        together.first(lambda: _begin(output, started, recipe, certificate))
+        tell({"event": "preflight", "summary": certificate.summary(), "certificate": certificate.record()})
         speed.apply(built.model, recipe.train, device=accelerator.device, needed=certificate.memory)
-        session = _Session(recipe, task, examples, validation, output, built, items, accelerator, listen)
+        session = _Session(recipe, task, examples, validation, output, built, items, accelerator, tell)
         session.resume()
         for step in session.steps():
             session.after(step)
-            if caught:
+            if signal := next(iter(together.gathered(caught)), 0):  # all stop where one of them is asked to
                 session.checkpoint()
-                raise Interrupted(caught[0])
+                raise Interrupted(signal)
             if session.progress.stopped_after is not None:
                 break
         return session.finish(started)
+
+
+def _begin(output: Path, started: Mapping[str, Any], recipe: Recipe, certificate: Certificate) -> None:
+    claim(output, started, recipe)
+    run.write_json(output / run.PREFLIGHT, certificate.record())
 
 
 def preflight(recipe: Recipe, task: Task, examples: Sequence[Example], validation: Sequence[Example]) -> Certificate:
@@ -160,7 +165,9 @@ class _Session:
 
     def resume(self) -> None:
         """Take up the newest checkpoint that verifies; where there is none, begin. Then the order of draws is the run's own."""
-        state, messages = checkpoint.newest(self.output / run.CHECKPOINTS)
+        place = self.output / run.CHECKPOINTS
+        # The first process puts damaged ones aside; only then do the others look.
+        state, messages = together.first(lambda: checkpoint.newest(place)) or checkpoint.newest(place)
         for message in messages:
             self.listen({"event": "note", "message": message})
         torch.manual_seed(self.recipe.seed + 1)  # dropout and noise; initialisation has drawn from the seed itself
@@ -168,7 +175,11 @@ class _Session:
             checkpoint.restore(state, self.bare, self.optimizer, self.schedule)
             self.progress, self.best = Progress(**state.progress), state.best
             self.listen({"event": "resume", "step": self.progress.step, "steps": self.total})
-        damaged = self.log.rewind(self.progress.step)
+        if len(set(together.gathered([self.progress.step]))) > 1:
+            raise ResourceError(
+                "not all processes see the same checkpoints", where=str(self.output), fix="put the run folder on a disk that all share"
+            )
+        damaged = together.first(lambda: self.log.rewind(self.progress.step))
         if damaged:
             self.listen({"event": "note", "message": f"{damaged} damaged lines of {self.log.path} were dropped"})
         self.listen({
@@ -180,7 +191,7 @@ class _Session:
         """The batches that are still to be done, this process's share of each."""
         done = self.progress.step
         world, rank, accumulate = self.accelerator.num_processes, self.accelerator.process_index, self.recipe.train.accumulate
-        lengths = [item.length for item in self.items]
+        lengths, number = [item.length for item in self.items], done
         labels = [item.label for item in self.items] if self.recipe.train.balance == "sampling" else None
         for epoch in range(done // self.per_epoch, self.recipe.train.epochs):
             batches = order.batches(
@@ -195,7 +206,9 @@ class _Session:
                 mine = order.share(batch, parts=world)[rank]
                 shares = [[self.items[i] for i in part] for part in order.share(mine, parts=accumulate)]
                 micro = [piece for part in shares for piece in (self.built.head.cut(part) if part else [[]])]
-                names = [self.examples[self.items[i].example].id for i in mine]
+                names = [self.examples[self.items[i].example].id for i in batch]
+                number += 1
+                together.reseed(self.recipe.seed, number)
                 yield Work(epoch, [self.built.head.collate(piece) if piece else self._idle(world) for piece in micro], names)
 
     def _idle(self, world: int) -> dict[str, Tensor] | None:
@@ -235,7 +248,8 @@ class _Session:
             self.checkpoint()
 
     def _validate(self, step: Step) -> None:
-        scores, found = validate(self.bare, self.built, self.task, self.validation, self.recipe)
+        found = self._predicted()
+        scores = values(self.task, self.validation, found)
         self.progress.metrics = scores
         self._record({"event": "validation", "step": step.step, "epoch": step.epoch, "metrics": scores})
         settings, value = self.recipe.train, scores[self.recipe.train.metric]
@@ -249,12 +263,23 @@ class _Session:
                 self.best = {name: p.detach().cpu().clone() for name, p in trainable_state(self.bare).items()}
         elif settings.patience is not None and step.epoch - (self.progress.best_epoch or 0) >= settings.patience:
             self.progress.stopped_after = step.epoch
-            self.listen(
-                {
-                    "event": "note",
-                    "message": f"no better {settings.metric} for {settings.patience} epochs; stopping after epoch {step.epoch + 1}",
-                }
-            )
+            self.listen({
+                "event": "note",
+                "message": f"no better {settings.metric} for {settings.patience} epochs; stopping after epoch {step.epoch + 1}",
+            })  # fmt: skip
+
+    def _predicted(self) -> list[Prediction]:
+        """Predictions for the validation examples, of which each process makes a share; draws nothing from the run's generators."""
+        settings, world, head = self.recipe.predict, self.accelerator.num_processes, self.built.head
+        if isinstance(head, Fitted):  # its margin is the best for all of them, so every process scores them all
+            parts = list(scored(self.bare, head, self.validation, batch_tokens=settings.batch_tokens, precision=settings.precision))
+            head.fit(parts)
+            return [prediction for part in parts for prediction in head.decode(self.bare, *part)]
+        mine = order.share(range(len(self.validation)), parts=world)[self.accelerator.process_index]
+        own = [self.validation[i] for i in mine]
+        return together.gathered(list(
+            predict(self.bare, head, own, batch_tokens=settings.batch_tokens, precision=settings.precision)
+        ))  # fmt: skip
 
     def _fitted(self, found: Sequence[Prediction]) -> tuple[float | None, float | None]:
         """The temperature that makes label probabilities fit the validation examples best, and the threshold of wanted precision.
@@ -273,18 +298,19 @@ class _Session:
         return temperature, threshold(probabilities.max(axis=1), probabilities.argmax(axis=1) == gold, wanted=wanted)
 
     def _record(self, event: Mapping[str, Any]) -> None:
-        if self.accelerator.is_main_process:
+        if together.leads():
             self.log.append(event)
             self.listen(event)
 
     def checkpoint(self) -> None:
         """Write the state as it is now."""
-        if self.accelerator.is_main_process:
-            self.log.sync()
-            state = checkpoint.capture(self.bare, self.optimizer, best=self.best, progress=vars(self.progress))
-            place = checkpoint.write(self.output / run.CHECKPOINTS, state)
-            self.listen({"event": "checkpoint", "step": self.progress.step, "place": str(place)})
-        self.accelerator.wait_for_everyone()
+        place = together.first(self._write_state)
+        self.listen({"event": "checkpoint", "step": self.progress.step, "place": str(place)})
+
+    def _write_state(self) -> Path:
+        self.log.sync()
+        state = checkpoint.capture(self.bare, self.optimizer, best=self.best, progress=vars(self.progress))
+        return checkpoint.write(self.output / run.CHECKPOINTS, state)
 
     def finish(self, started: Mapping[str, Any]) -> Path:
         """Write the adapter and, last, the manifest; checkpoints are no longer needed then."""
@@ -296,17 +322,19 @@ class _Session:
             raise GateError(
                 "the trained weights are not finite", where=str(self.output), fix="lower train.learning_rate; no adapter was saved"
             )
-        if self.accelerator.is_main_process:
-            if self.progress.temperature is not None:
-                self.built.head.calibration = Calibration(self.progress.temperature, self.progress.threshold)
-            if self.progress.margin is not None:
-                self.built.head.margin = self.progress.margin
-            save_adapter(self.built, self.recipe, self.output)
-            run.write_json(self.output / run.FLOORS, {name: f.record() for name, f in self.task.learn_floors(self.examples).items()})
-            run.write_json(self.output / run.MANIFEST, self._manifest(started))
-            shutil.rmtree(self.output / run.CHECKPOINTS, ignore_errors=True)
+        if self.progress.temperature is not None:
+            self.built.head.calibration = Calibration(self.progress.temperature, self.progress.threshold)
+        if self.progress.margin is not None:
+            self.built.head.margin = self.progress.margin
+        together.first(lambda: self._write_run(started))
         self.listen({"event": "end", "step": self.progress.step, "seconds": self.progress.seconds, "output": str(self.output)})
         return self.output
+
+    def _write_run(self, started: Mapping[str, Any]) -> None:
+        save_adapter(self.built, self.recipe, self.output)
+        run.write_json(self.output / run.FLOORS, {name: f.record() for name, f in self.task.learn_floors(self.examples).items()})
+        run.write_json(self.output / run.MANIFEST, self._manifest(started))
+        shutil.rmtree(self.output / run.CHECKPOINTS, ignore_errors=True)
 
     def _manifest(self, started: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -321,6 +349,10 @@ class _Session:
         }
 
 
+def _unheard(event: Mapping[str, Any]) -> None:
+    """The first process speaks for all."""
+
+
 def settle(recipe: Recipe, task: Task, examples: Sequence[Example]) -> Recipe:
     """The recipe with what it leaves to the task and the training data decided; the run keeps this one."""
     if recipe.train.metric == "auto":
@@ -331,20 +363,10 @@ def settle(recipe: Recipe, task: Task, examples: Sequence[Example]) -> Recipe:
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"words": grain})})
 
 
-def validate(
-    model: Any, built: Built, task: Task, examples: Sequence[Example], recipe: Recipe
-) -> tuple[dict[str, float], list[Prediction]]:
-    """Validation scores by name, without intervals, and the predictions; draws nothing from the run's generators.
-
-    A head that has a margin to fit is scored with the one that fits these examples best.
-    """
-    head, settings = built.head, recipe.predict
-    parts = list(scored(model, head, examples, batch_tokens=settings.batch_tokens, precision=settings.precision))
-    if isinstance(head, Fitted):
-        head.fit(parts)
-    found = [prediction for part in parts for prediction in head.decode(model, *part)]
+def values(task: Task, examples: Sequence[Example], found: Sequence[Prediction]) -> dict[str, float]:
+    """Scores of predictions by name, without intervals."""
     report = task.score(list(zip(examples, found, strict=True)), documents=documents_of(examples), floors={}, plan=Bootstrap(replicates=1))
-    return {name: entry["value"] for name, entry in report["metrics"].items()}, found
+    return {name: entry["value"] for name, entry in report["metrics"].items()}
 
 
 def _refuse(recipe: Recipe, task: Task, examples: Sequence[Example], validation: Sequence[Example]) -> None:

@@ -81,6 +81,20 @@ def _on_a_pack(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, lay
     return out[None]
 
 
+def _stock(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, options: Mapping[str, Any]
+) -> tuple[Tensor, Tensor | None]:
+    """Stock attention; the query heads of a key head become more queries of it, where stock would copy the key head for each."""
+    groups = getattr(module, "num_key_value_groups", 1)
+    if mask is None or mask.shape[1] != 1 or groups == 1 or query.shape[2] == 1:
+        return _SDPA(module, query, key, value, mask, **options)  # type: ignore[no-any-return]
+    batch, heads, count, width = query.shape
+    folded = query.reshape(batch, heads // groups, groups * count, width)
+    out, _ = _SDPA(_WHOLE, folded, key, value, mask.repeat(1, 1, groups, 1), **options)
+    return out.transpose(1, 2).reshape(batch, heads, count, -1).transpose(1, 2), None
+
+
+_WHOLE = nn.Identity()  # a layer without key groups
 _SDPA = AttentionInterface()["sdpa"]
 AttentionInterface.register(NAME, attend)
 AttentionMaskInterface.register(NAME, AttentionMaskInterface()["sdpa"])

@@ -36,22 +36,21 @@ class Slots(CacheLayerMixin):
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         first, self.columns = self.columns, self.columns + key_states.shape[2]
-        if self.columns > self.keys.shape[2]:
+        if self.columns > self.keys.shape[2] or self.rows > self.keys.shape[0]:
             self.keys, self.values = self._grown(self.keys, first), self._grown(self.values, first)
         for buffer, states in ((self.keys, key_states), (self.values, value_states)):
             buffer[: self.rows, :, first : self.columns] = states
         return self.keys[: self.rows, :, : self.columns], self.values[: self.rows, :, : self.columns]
 
     def spread(self, rows: int) -> None:
-        """Gives what is the only row to many; copied as soon as they differ."""
+        """Gives what is the only row to many; it is copied when they go on."""
         self.rows = rows
-        if self.is_initialized:
-            self.keys, self.values = (x[:, :, : self.columns].expand(rows, -1, -1, -1) for x in (self.keys, self.values))
 
     def move(self, rows: Tensor, places: Tensor, left: int) -> None:
         """Copies some rows over others and leaves the first `left`."""
-        for buffer in (self.keys, self.values):
-            buffer[places] = buffer[rows]
+        if self.keys.shape[0] > 1:  # else all are still the same
+            for buffer in (self.keys, self.values):
+                buffer[places] = buffer[rows]
         self.rows = left
 
     def crop(self, tokens_to_remove: int) -> None:

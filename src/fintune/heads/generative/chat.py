@@ -18,7 +18,7 @@ from fintune.heads.generative import thinking as thoughts
 from fintune.heads.generative.conversation import Rendered
 from fintune.heads.generative.plain_text import Piece, PlainText
 from fintune.heads.generative.template import DATE, Refusal, Shape, Skeleton, Template, arrangements, find
-from fintune.tasks.base import Message
+from fintune.records import Message
 
 _PROBE, _ANSWER = {"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}
 

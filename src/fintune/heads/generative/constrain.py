@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintune.errors import RecipeError, ResourceError
+from fintune.heads.generative.listed import Listed
 from fintune.heads.generative.targets import STYLES, Target
 from fintune.heads.generative.vocabulary import Vocabulary
 
@@ -79,7 +80,7 @@ class Grammars:
 
         Raises:
             RecipeError: where the vocabulary cannot write a mark or label of the format.
-            ResourceError: where the text is too long for a grammar.
+            ResourceError: on first use, where the text is too long for a grammar.
         """
         from llguidance import LLMatcher, LLParserLimits
 
@@ -116,7 +117,7 @@ class _Grammar:
 
     @property
     def matcher(self) -> LLMatcher:
-        """llguidance's state.
+        """The state that llguidance has.
 
         Raises:
             ResourceError: where the text is too long for a grammar.
@@ -140,7 +141,8 @@ class _Grammar:
 
     def forced(self) -> list[int]:
         """Tokens as the vocabulary would write what is forced; short of a last one that could yet grow."""
-        return self.matcher.compute_ff_tokens()
+        tokens = self.matcher.compute_ff_tokens()
+        return tokens[: self.matcher.validate_tokens(tokens)]  # some vocabularies begin them with a blank of their own
 
     def take(self, tokens: Sequence[int]) -> None:
         """Moves on."""
@@ -169,48 +171,3 @@ def _executor() -> LLExecutor:
     from llguidance import LLExecutor
 
     return LLExecutor()
-
-
-class Listed:
-    """A constraint to one of several token sequences; `names` are their texts.
-
-    A name that others continue needs a stop token to be complete. Where the budget ends early, the first name that goes on from
-    what was written is taken.
-    """
-
-    def __init__(self, sequences: Sequence[Sequence[int]], names: Sequence[str], stop: frozenset[int]) -> None:
-        self._open = [(list(ids), name) for ids, name in zip(sequences, names, strict=True)]
-        self._stop, self._at = stop, 0
-        self._bits = np.zeros(max(map(max, [*sequences, stop])) // 32 + 1, dtype=np.uint32)
-
-    @property
-    def complete(self) -> bool:
-        """Whether no name goes on."""
-        return all(len(ids) == self._at for ids, _ in self._open)
-
-    def allowed(self) -> NDArray[np.int32]:
-        """The bits are overwritten by the next call."""
-        self._bits[:] = 0
-        following = {ids[self._at] for ids, _ in self._open if len(ids) > self._at}
-        ended = any(len(ids) == self._at for ids, _ in self._open)
-        for token in following | self._stop if ended else following:
-            self._bits[token // 32] |= np.uint32(1 << token % 32)
-        return self._bits.view(np.int32)
-
-    def forced(self) -> list[int]:
-        """What all names go on with."""
-        ends = [ids[self._at :] for ids, _ in self._open]
-        first, last = min(ends), max(ends)  # of sorted sequences these two differ earliest
-        limit = min(len(first), len(last))
-        return first[: next((at for at in range(limit) if first[at] != last[at]), limit)]
-
-    def take(self, tokens: Sequence[int]) -> None:
-        """Moves on."""
-        for token in tokens:
-            self._open = [(ids, name) for ids, name in self._open if ids[self._at : self._at + 1] == [token]]
-            self._at += 1
-
-    def close(self, ids: Sequence[int]) -> str:
-        """A name."""
-        del ids
-        return min(self._open, key=lambda pair: len(pair[0]) > self._at)[1]

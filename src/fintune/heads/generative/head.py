@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,7 @@ from fintune.heads.generative.constrain import Constraint, Grammars
 from fintune.heads.generative.conversation import Conversation
 from fintune.heads.generative.generate import Written, generate
 from fintune.heads.generative.lengths import within
+from fintune.heads.generative.listed import Listed
 from fintune.heads.generative.shown import DEMONSTRATIONS, kept_demonstrations
 from fintune.heads.noise import Noise, exact
 from fintune.metrics.calibration import apply_temperature
@@ -40,11 +41,11 @@ from fintune.models import load
 from fintune.models.adapter import attach
 from fintune.models.catalog import Base
 from fintune.recipe import Prompt, Recipe
-from fintune.records import Example, Prediction
-from fintune.tasks.base import Purpose, Task, load_task
+from fintune.records import Example, Prediction, Purpose
+from fintune.tasks.base import Task, load_task
 
 ANSWER_TOKENS, REASONING_TOKENS = 64, 1024
-"""Most tokens of a free answer, without and with its reasoning, where the recipe gives no number."""
+"""Most tokens of a free answer, and of any reasoning with what follows it, where the recipe gives no number."""
 
 
 class Writer(nn.Module):
@@ -75,7 +76,8 @@ class GenerativeHead:
         self.task, self.chat, self.labels, self.prompt = task, chat, task.labels, prompt
         self.max_tokens, self.too_long = max_tokens, too_long
         self.sharing, self.pack_tokens, self.reasons = sharing, pack_tokens, chat.thinking == "reason"
-        self.decoding = {"label": "choices", "spans": "constrained", "answer": "free"}[task.kind] if decoding == "auto" else decoding
+        usual = {"label": "choices", "spans": "constrained", "answer": "free"}[task.kind]
+        self.decoding = ("free" if self.reasons else usual) if decoding == "auto" else decoding
         self.max_new_tokens, self.demonstrations, self.calibration = max_new_tokens, demonstrations, calibration
         self.positions = math.inf if positions is None else positions
         self.left_out: list[str] = []
@@ -88,7 +90,7 @@ class GenerativeHead:
 
     def describe(self) -> dict[str, Any]:
         """Template, tokenizer and thinking switch, with the task's prompt: the contract between training and prediction."""
-        return {"head": "generative", "chat": self.chat.describe(), "task": self.task.describe(), "reasons": self.reasons}
+        return {"head": "generative", **self.chat.describe(), "task": self.task.describe()}
 
     @cached_property
     def contract(self) -> str:
@@ -189,17 +191,18 @@ class GenerativeHead:
         if self.decoding == "free":
             return None
         if self.task.kind == "label":
-            return self._grammars.labels(self.labels)
+            return Listed([self.chat.plain(label) for label in self.labels], self.labels, self.chat.stop)
         return self._grammars.spans(example.text, self.labels, self.prompt.target)
 
     def _budget(self, item: Conversation) -> int:
         """New tokens that one text may need: its own length for the surfaces, with as much again for quotes, beside the labels."""
         if self.max_new_tokens is not None:
             return self.max_new_tokens
+        thought = REASONING_TOKENS if self.reasons else 0
         if self.task.kind == "answer":
-            return REASONING_TOKENS if self.reasons else ANSWER_TOKENS
+            return thought or ANSWER_TOKENS
         text = len(self.chat.plain(item.source.text))
-        return 2 * text + self._empty + 32 if self.task.kind == "spans" else self._empty + 8
+        return thought + (2 * text + self._empty + 32 if self.task.kind == "spans" else self._empty + 8)
 
     @cached_property
     def _empty(self) -> int:
@@ -218,6 +221,7 @@ class GenerativeHead:
 
     def _require_decoding(self) -> None:
         able = {"label": ("choices", "constrained", "free"), "spans": ("constrained", "free"), "answer": ("free",)}[self.task.kind]
+        able = ("free",) if self.reasons else able  # no grammar has room for reasoning
         if self.decoding not in able:
             raise RecipeError(
                 f"{self.task.kind} cannot be decoded as {self.decoding!r}", where="predict.decoding", fix=f"set it to {' or '.join(able)}"
@@ -265,21 +269,23 @@ def _head(
     )  # fmt: skip
 
 
-def untrained(head: Any, recipe: Recipe, *, shots: int, pool: Sequence[Example]) -> GenerativeHead:
+def untrained(head: Any, recipe: Recipe, *, shots: int, pool: Callable[[], Sequence[Example]]) -> GenerativeHead:
     """A head for the base model without its adapter: told what the labels mean, and shown `shots` solved examples of `pool`.
 
+    The pool is asked for where something is to be shown.
+
     Raises:
-        UsageError: where the run's head writes no text, so that there is nothing a base model could do without training.
+        DataError: where the pool has fewer examples than are to be shown.
+        UsageError: where the base model could do nothing without training.
     """
     if not isinstance(head, GenerativeHead):
+        what = "an encoder-decoder" if recipe.head.type == "generative" else f"a {recipe.head.type} head"
         raise UsageError(
-            f"a {recipe.head.type} head says nothing without training",
-            where="--baselines",
-            fix="compare with the floors, or a generative run",
+            f"{what} says nothing without training", where="--baselines", fix="compare with the floors, or with a run of a chat model"
         )
     told = recipe.prompt.labels if recipe.prompt.labels != "none" or not head.labels else "meanings"
     prompt = recipe.prompt.model_copy(update={"labels": told, "demonstrations": shots, "choose": "fixed", "wording": "fixed"})
     changed = recipe.model_copy(update={"prompt": prompt})
-    shown = Demonstrations(pool, count=shots, choose="fixed") if shots else None
+    shown = Demonstrations(pool(), count=shots, choose="fixed") if shots else None
     room = None if head.positions == math.inf else int(head.positions)
     return _head(changed, load_task(recipe.task, prompt), head.chat, sharing=head.sharing, positions=room, demonstrations=shown)

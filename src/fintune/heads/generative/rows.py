@@ -49,7 +49,7 @@ class Rows:
         self._seen = torch.ones(1, 0, dtype=torch.bool, device=self.device)  # (rows, columns)
         if common:
             self.feed([prompts[0][:common]])
-        for layer in self._cache.layers:
+        for layer in self._layers:
             layer.spread(len(prompts))
         self._lengths = [common] * len(prompts)
         self._seen = self._seen.expand(len(prompts), -1)
@@ -105,11 +105,15 @@ class Rows:
         order = rearranged(rows)
         moved = [(row, place) for place, row in enumerate(order) if row != place]
         sources, places = self._tensor([row for row, _ in moved]), self._tensor([place for _, place in moved])
-        for layer in self._cache.layers:
+        for layer in self._layers:
             layer.move(sources, places, len(order))
         self._seen = self._seen[self._tensor(order)]
         self._lengths = [self._lengths[row] for row in order]
         return order
+
+    @property
+    def _layers(self) -> list[Slots]:
+        return self._cache.layers  # type: ignore[return-value]
 
     def _tensor(self, values: Sequence[Any], dtype: torch.dtype = torch.long) -> Tensor:
         return torch.tensor(values, dtype=dtype, device=self.device)

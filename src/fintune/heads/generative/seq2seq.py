@@ -40,8 +40,8 @@ from fintune.models import load
 from fintune.models.adapter import attach
 from fintune.models.catalog import Base
 from fintune.recipe import Prompt, Recipe
-from fintune.records import Example, Prediction
-from fintune.tasks.base import Purpose, Task
+from fintune.records import Example, Prediction, Purpose
+from fintune.tasks.base import Task
 
 ANSWER_TOKENS = 64
 _DECODING = {"label": ("constrained", "free"), "spans": ("constrained", "free"), "answer": ("free",)}

@@ -108,10 +108,7 @@ class _Chain:
 
 
 def _runs(text: str, shown: Callable[[str], str], writes: Callable[[str], bool]) -> Iterator[list[str]]:
-    """Stretches of pieces that can be written, from one that is not blank to another.
-
-    With no blanks at its end a string that was begun can always be finished.
-    """
+    """Stretches of pieces that can be written, without blanks at their ends: a string that was begun can always be finished."""
     lacking = {character for character in set(shown(text)) if not writes(character)}
     halves = {character for character in text if "\ud800" <= character <= "\udfff"}  # of surrogate pairs, which are no text
 
@@ -119,8 +116,8 @@ def _runs(text: str, shown: Callable[[str], str], writes: Callable[[str], bool])
         return halves.isdisjoint(piece) and lacking.isdisjoint(shown(piece))
 
     for good, stretch in groupby(_pieces(text), key=able):
-        run = list(dropwhile(_is_blank, stretch)) if good else []
-        while run and _is_blank(run[-1]):
+        run = list(dropwhile(lambda piece: piece[0].isspace(), stretch)) if good else []
+        while run and run[-1][-1].isspace():
             run.pop()
         if run:
             yield run
@@ -132,10 +129,6 @@ def _edged(n: int, run: Sequence[str], shown: Callable[[str], str]) -> str:
     solid, blank = (" | ".join(_quoted(shown(c)) for c in found if c.isspace() is wanted) for wanted in (False, True))
     inner = f"(SOLID_{n} | {blank})" if blank else f"SOLID_{n}"
     return f"SOLID_{n}: {solid}\nEDGED_{n}: SOLID_{n} | SOLID_{n} {inner}* SOLID_{n}"
-
-
-def _is_blank(piece: str) -> bool:
-    return piece[0].isspace()
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fintune.errors import RecipeError, SafetyError
-from fintune.tasks.base import Message
+from fintune.records import Message
 
 DATE = "2024-07-26"
 """The day that every template is told, so that a prompt is the same tomorrow: what Llama 3.1's template takes where it is told none."""

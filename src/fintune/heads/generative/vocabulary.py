@@ -7,14 +7,12 @@ out here. Refused without the extra `gen`. `tests/heads/generative/test_constrai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from copy import copy
+from typing import Any
 
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 
 from fintune.errors import RecipeError
-
-if TYPE_CHECKING:
-    from llguidance import LLTokenizer
 
 _LONGEST = 4  # bytes of one character
 
@@ -30,18 +28,15 @@ class Vocabulary:
 
     def __init__(self, tokenizer: Any, stop: frozenset[int]) -> None:
         try:
-            from llguidance import LLTokenizer, TokenizerWrapper, hf
+            from llguidance import LLTokenizer, TokenizerWrapper
         except ImportError:
             raise RecipeError(
                 "constrained decoding needs llguidance", where="predict.decoding", fix="pip install 'fintune[train]', or set it to free"
             ) from None
         self._tokenizer = tokenizer
         marked = isinstance(tokenizer.backend_tokenizer.decoder, decoders.Metaspace)
-        self.tokens: LLTokenizer = (
-            LLTokenizer(TokenizerWrapper(_Marked(tokenizer, stop)), eos_token=sorted(stop), slices=[])
-            if marked
-            else hf.from_tokenizer(tokenizer, eos_token=sorted(stop))
-        )
+        source = TokenizerWrapper(_Marked(tokenizer, stop)) if marked else _settings(tokenizer)
+        self.tokens = LLTokenizer(source, eos_token=sorted(stop))
         ordinary = (i for i in range(self.tokens.vocab_size) if not self.tokens.is_special_token(i))
         self._short = frozenset(piece for piece in (self.tokens.decode_bytes([i]) for i in ordinary) if len(piece) <= _LONGEST)
         self.opening = " " if self.tokens.decode_bytes(self.ids("[")).startswith(b" ") else ""
@@ -62,6 +57,14 @@ class Vocabulary:
         return whole in self._short or all(whole[i : i + 1] in self._short for i in range(len(whole)))
 
 
+def _settings(tokenizer: Any) -> str:
+    """A tokenizer's settings, without the blank that some put before every text: what a grammar forces stands in the middle of one."""
+    inner = copy(tokenizer.backend_tokenizer)
+    inner.no_padding()
+    inner.no_truncation()
+    return inner.to_str().replace('"add_prefix_space":true', '"add_prefix_space":false')  # type: ignore[no-any-return]
+
+
 class _Marked:
     """A vocabulary whose tokens mark the beginning of a word, in the shape that llguidance's wrapper asks for."""
 
@@ -77,4 +80,4 @@ class _Marked:
         self.tokens = [token.replace(mark, " ").encode() for token in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
 
     def __call__(self, text: bytes) -> list[int]:
-        return self._within.encode(text.decode(), add_special_tokens=False).ids  # type: ignore[no-any-return]
+        return self._within.encode(text.decode(), add_special_tokens=False).ids
