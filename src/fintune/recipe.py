@@ -50,7 +50,7 @@ class Adapter(Section):
     """`dora` also learns the magnitude of each weight column (Liu et al. 2024)."""
     rank: int = Field(default=8, ge=1, le=1024)
     """Rank r of the update B A."""
-    alpha: float = Field(default=16, gt=0)
+    alpha: float = Field(default=16.0, gt=0)
     """Numerator of the scale."""
     scale: Literal["plain", "rank-stabilised"] = "plain"
     """`plain` multiplies the update by alpha / r, `rank-stabilised` by alpha / sqrt(r) (Kalajdzievski 2023)."""

@@ -123,11 +123,11 @@ def _quantised(settings: Model) -> dict[str, Any]:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ResourceError("bitsandbytes is not installed", where="model.quantisation", fix="run: pip install 'fintune[gpu]'")
     if settings.quantisation == "8bit":
-        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), "device_map": {"": 0}}
+        return {"quantization_config": BitsAndBytesConfig(load_in_8bit=True), "device_map": {"": torch.cuda.current_device()}}
     four = BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
     )
-    return {"quantization_config": four, "device_map": {"": 0}}
+    return {"quantization_config": four, "device_map": {"": torch.cuda.current_device()}}
 
 
 def tokenizer(base: Base) -> Any:
