@@ -13,7 +13,7 @@ demo: $(VENV)/.train
 	$(BIN)/fintune demo
 
 test: $(VENV)/.dev check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
