@@ -57,7 +57,13 @@ def test_what_stands_is_the_least_set_of_equals_that_covers_enough(pairs: Cases,
 def test_a_threshold_lets_as_many_stand_as_the_wanted_precision_allows(pairs: Cases, wanted: float) -> None:
     confidence, right = arrays(pairs)
     reached = [c for c in sorted(set(confidence)) if right[confidence >= c].sum() >= wanted * (confidence >= c).sum()]
-    assert selective.threshold(confidence, right, wanted=wanted) == (min(reached) if reached else 1.0)
+    found = selective.threshold(confidence, right, wanted=wanted)
+    if reached:
+        assert ((confidence >= found) == (confidence >= min(reached))).all()
+        assert ((confidence * (1 + 1e-9) >= found) == (confidence >= found)).all(), "rounding does not decide"
+        assert ((confidence * (1 - 1e-9) >= found) == (confidence >= found)).all(), "rounding does not decide"
+    else:
+        assert found == 1.0
 
 
 def test_without_examples_there_is_no_threshold() -> None:

@@ -48,9 +48,11 @@ def standing(confidence: Floats, coverage: float = COVERAGE) -> NDArray[np.bool_
 
 
 def threshold(confidence: Floats, right: NDArray[Any], *, wanted: float) -> float:
-    """The least confidence at and above which the share of right predictions is at least `wanted`; 1.0 where there is none.
+    """A confidence above which the share of right predictions is at least `wanted`, and which lets most stand; 1.0 where there is none.
 
-    It is a point estimate on the examples given, so that new examples reach `wanted` on average, not for certain.
+    It lies halfway between the least certain prediction that stands and the next one below, so that rounding does not decide
+    which of them stand; 0.0 where all do. It is a point estimate on the examples given: new ones reach `wanted` on average, not for
+    certain.
 
     Raises:
         DataError: without examples.
@@ -60,7 +62,10 @@ def threshold(confidence: Floats, right: NDArray[Any], *, wanted: float) -> floa
     values, group = np.unique(-confidence, return_inverse=True)  # from the most certain
     hits = np.cumsum(np.bincount(group, weights=np.asarray(right, dtype=np.float64)))
     enough = np.flatnonzero(hits >= wanted * np.cumsum(np.bincount(group)))
-    return float(-values[enough[-1]]) if len(enough) else 1.0
+    if not len(enough):
+        return 1.0
+    last = int(enough[-1])
+    return float(-(values[last] + values[last + 1]) / 2) if last + 1 < len(values) else 0.0
 
 
 def record(confidence: Floats, right: NDArray[Any]) -> dict[str, Any]:
