@@ -114,6 +114,8 @@ class Data(Section):
     """Tokens that neighbouring windows share."""
     words: Literal["auto", "fine", "coarse"] = "auto"
     """Units to tag: `fine` parts at every punctuation mark, `coarse` at blanks and outer marks, `auto` as the gold spans allow."""
+    links: Literal["keep", "drop"] = "keep"
+    """Web addresses, to a sequence head: read as they stand, or left out, where shortened ones say nothing and are half of a post."""
     too_long: Literal["refuse", "drop"] = "refuse"
     """Training conversations over `max_tokens`, of a generative head: refused with their ids, or left out, counted and named."""
     leaks: Literal["refuse", "accept"] = "refuse"

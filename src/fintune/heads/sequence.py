@@ -8,10 +8,11 @@ length. A pooling that does not fit the model is refused. `fintune train sentime
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -34,6 +35,8 @@ from fintune.recipe import Recipe
 from fintune.records import Example, Prediction, Purpose
 from fintune.tasks.base import Task
 
+Links = Literal["keep", "drop"]
+
 # Settings under which the families keep the dropout probability of their output layer.
 _HEAD_DROPOUT = ("classifier_dropout", "classifier_dropout_prob", "seq_classif_dropout", "cls_dropout")
 _STOCK: dict[Pooling, tuple[Any, str]] = {
@@ -42,6 +45,7 @@ _STOCK: dict[Pooling, tuple[Any, str]] = {
     "mean": (AutoModelForTokenClassification, "TOKEN_CLS"),
 }
 """Of each pooling, the class of transformers that has the output layer, and peft's name for what it does."""
+_LINK = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,12 @@ class SequenceHead:
 
     def __init__(
         self, labels: Sequence[str], tokenizer: Any, *, max_tokens: int, overlap_tokens: int, label_smoothing: float = 0.0,
-        gamma: float = 0.0, weighted: bool = False, pooling: Pooling = "first", calibration: Calibration = Calibration(),
+        gamma: float = 0.0, weighted: bool = False, pooling: Pooling = "first", links: Links = "keep",
+        calibration: Calibration = Calibration(),
     ) -> None:  # fmt: skip
         self.labels, self.tokenizer = tuple(labels), tokenizer
         self.overlap, self.label_smoothing, self.gamma = overlap_tokens, label_smoothing, gamma
-        self.weighted, self.pooling, self.calibration = weighted, pooling, calibration
+        self.weighted, self.pooling, self.links, self.calibration = weighted, pooling, links, calibration
         self._ids = {label: number for number, label in enumerate(self.labels)}
         probe = tokenizer("a", return_special_tokens_mask=True)
         ids, special = probe["input_ids"], probe["special_tokens_mask"]
@@ -109,7 +114,7 @@ class SequenceHead:
 
     def describe(self) -> dict[str, Any]:
         """The labels and the special tokens around a text."""
-        return {"head": "sequence", "labels": list(self.labels), "prefix": self.prefix, "suffix": self.suffix}
+        return {"head": "sequence", "labels": list(self.labels), "prefix": self.prefix, "suffix": self.suffix, "links": self.links}
 
     def keep(self) -> Mapping[str, str]:
         """What was fitted on validation examples, where there is anything."""
@@ -120,22 +125,24 @@ class SequenceHead:
         if not examples:
             return []
         units = balanced_weights([e.label for e in examples]) if self.weighted and purpose == "train" else {}
-        coded = self.tokenizer([e.text for e in examples], add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        texts = [_LINK.sub(" ", e.text) if self.links == "drop" else e.text for e in examples]
+        coded = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [
             window
             for i, example in enumerate(examples)
-            for window in self._windows(i, example, coded["input_ids"][i], coded["offset_mapping"][i], purpose, units)
+            for window in self._windows(i, example, texts[i], coded["input_ids"][i], coded["offset_mapping"][i], purpose, units)
         ]
 
     def _windows(
-        self, index: int, example: Example, ids: list[int], offsets: list[tuple[int, int]], purpose: Purpose, units: Mapping[str, float]
-    ) -> list[Window]:
+        self, index: int, example: Example, text: str, ids: list[int], offsets: list[tuple[int, int]], purpose: Purpose,
+        units: Mapping[str, float],
+    ) -> list[Window]:  # fmt: skip
         label = self._ids[example.label] if purpose == "train" and example.label is not None else None
         unit = units.get(example.label or "", 1.0)
         return [
             # A model takes no row of nothing.
             Window(index, [*self.prefix, *ids[start:end], *self.suffix] or [self.padding], max(1, end - start), label, unit)
-            for start, end in cut(len(ids), self.room, self.overlap, breaks=_word_starts(example.text, offsets))
+            for start, end in cut(len(ids), self.room, self.overlap, breaks=_word_starts(text, offsets))
         ]
 
     def cut(self, items: Sequence[Window]) -> list[list[Window]]:
@@ -216,7 +223,7 @@ def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -
         task.labels, tokenizer, max_tokens=recipe.data.max_tokens, overlap_tokens=recipe.data.overlap_tokens,
         label_smoothing=recipe.train.label_smoothing, gamma=recipe.train.focal_gamma if recipe.train.loss == "focal" else 0.0,
         weighted=recipe.train.balance == "weights", pooling="mean" if recipe.head.pooling == "mean" else "first",
-        calibration=calibrated.read(kept),
+        links=recipe.data.links, calibration=calibrated.read(kept),
     )  # fmt: skip
     changes = {
         "num_labels": len(task.labels), "id2label": dict(enumerate(task.labels)),
