@@ -86,7 +86,11 @@ def one(
     def listen(event: Mapping[str, Any]) -> None:
         if event["event"] == "validation":
             scores.append(round(event["metrics"]["accuracy"], 4))
-            print(f"epoch {event['epoch'] + 1}: {event['metrics']['accuracy']:.4f} {event['metrics']['macro_f1']:.4f}", file=sys.stderr, flush=True)
+            print(
+                f"epoch {event['epoch'] + 1}: {event['metrics']['accuracy']:.4f} {event['metrics']['macro_f1']:.4f}",
+                file=sys.stderr,
+                flush=True,
+            )
 
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

@@ -104,6 +104,8 @@ def test_help_names_every_command(fintune: Command, arguments: list[str]) -> Non
         (["check", __file__, "--format", "jsnol"], "jsonl"),
         (["check", "bundled:test", "--select", "D9"], "--select"),
         (["split", "bundled:test", "-o", "parts", "--method", "groups"], "'group'"),
+        (["split", "bundled:test", "-o", "parts", "--fractions", "0.8,0.2"], "0.8,0.1,0.1"),
+        (["split", "bundled:test", "-o", "parts", "--fractions", "0.8,0.2,0.2"], "0.8 0.1 0.1"),
         (["corpus", "--slice", "es", "--kind", "span"], "spans"),
         (["corpus", "--everything"], "--slice"),
         (["predict", "runs/x"], "--text"),
@@ -244,6 +246,19 @@ def test_split_writes_every_example_once(fintune: Command, tmp_path: Path, metho
     parts = {name: (tmp_path / "parts" / f"{name}.jsonl").read_text(encoding="utf-8").splitlines() for name in result.document["examples"]}
     assert {name: len(lines) for name, lines in parts.items()} == result.document["examples"]
     assert sorted(line for lines in parts.values() for line in lines) == sorted(dump(e) for e in bundle.load("test", "spans"))
+
+
+def test_split_takes_fractions_and_a_seed(fintune: Command, tmp_path: Path) -> None:
+    def divided(*arguments: str) -> dict[str, list[str]]:
+        assert fintune("split", "bundled:test", "-o", "parts", "--method", "hash", "--force", *arguments).status == 0
+        return {path.name: path.read_text(encoding="utf-8").splitlines() for path in (tmp_path / "parts").iterdir()}
+
+    usual, given = divided(), divided("--fractions", "0.8,0.1,0.1", "--seed", "42")
+    assert usual == given
+    assert divided("--seed", "1") != usual
+    halves = divided("--fractions", "0.5,0,0.5")
+    assert not halves["validation.jsonl"]
+    assert abs(len(halves["train.jsonl"]) - len(halves["test.jsonl"])) < 0.2 * sum(map(len, halves.values()))
 
 
 def test_split_never_writes_over_data_unasked(fintune: Command, tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from fintune.data import review
 from fintune.data.card import card
 from fintune.data.formats.base import ReadOptions
 from fintune.data.load import Loaded, load_for
-from fintune.data.split import Split
+from fintune.data.methods import Fractions
+from fintune.data.split import FRACTIONS, SEED, Split
 from fintune.data.split import split as split_examples
 from fintune.errors import ArtifactError, UsageError
 from fintune.heads import calibrated
@@ -185,8 +186,8 @@ class Run:
         from fintune.metrics.intervals import Bootstrap
         from fintune.metrics.selective import abstention
 
-        right = np.array([e.label == p.label for e, p in zip(examples, found, strict=True)])
-        confidence = np.array([p.confidence if p.label is not None and p.confidence is not None else -1.0 for p in found])
+        right = np.array([review.right(e, p) for e, p in zip(examples, found, strict=True)])
+        confidence = np.array([-1.0 if (sure := review.certainty(p)) is None else sure for p in found])
         return abstention(confidence, right, least=least, wanted=self.recipe.predict.wanted_precision, level=Bootstrap().level)
 
     def _clean(self, loaded: Loaded, found: Sequence[Prediction], *, floors: Mapping[str, Any], options: ReadOptions) -> dict[str, Any]:
@@ -388,9 +389,9 @@ def _read(
     return loaded.examples, checked.examples, described | {"validation": _described(validation, checked, tell)}
 
 
-def split_data(examples: Sequence[Example], *, method: str) -> Split:
-    """Train, validation and test by a named method with its usual fractions."""
-    return split_examples(examples, method=method)
+def split_data(examples: Sequence[Example], *, method: str, fractions: Fractions = FRACTIONS, seed: int = SEED) -> Split:
+    """Train, validation and test by a named method; `fintune.data.split.split` says more."""
+    return split_examples(examples, method=method, fractions=fractions, seed=seed)
 
 
 def make_folder(place: Path) -> None:

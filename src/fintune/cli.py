@@ -285,6 +285,10 @@ def split(
     options: ReadOptions,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for train.jsonl, validation.jsonl and test.jsonl.")],
     method: Annotated[str, typer.Option(help="paper, stratified, group, time or hash.")] = "stratified",
+    fractions: Annotated[
+        str | None, typer.Option(help="Of train, validation and test, such as 0.7,0.1,0.2; the papers' otherwise.", show_default=False)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of every random choice; the papers' otherwise.", show_default=False)] = None,
     task: Annotated[str, typer.Option(help="Task name or TOML file.")] = "finance-ner-7",
     force: Force = False,
     json_: Json = False,
@@ -294,11 +298,17 @@ def split(
     from fintune.api import make_folder, split_data
     from fintune.data.formats.jsonl import dump
     from fintune.data.load import load_for
+    from fintune.data.split import FRACTIONS, SEED
     from fintune.tasks.base import load_task
 
     loaded = load_for(load_task(task), data, options)
     _tell_rejected(loaded.rejected)
-    parts = split_data(loaded.examples, method=method)
+    parts = split_data(
+        loaded.examples,
+        method=method,
+        fractions=FRACTIONS if fractions is None else _fractions(fractions),
+        seed=SEED if seed is None else seed,
+    )
     files = {name: output / f"{name}.jsonl" for name in parts.parts()}
     for target in files.values():
         _refuse_existing(target, force=force)
@@ -322,12 +332,12 @@ def infer_labels(
     output: Annotated[Path, typer.Option("--output", "-o", help="Task file to write, such as my-task.toml.")],
     force: Force = False,
 ) -> None:
-    """Write a task file with the labels of the data and their counts, to be read, completed and used."""
+    """Write a task file with the labels of the data and their counts, to be read, completed and used; lists make a task with several."""
     from fintune import run as folders
     from fintune.data.infer import task_file
-    from fintune.data.load import load
+    from fintune.data.load import load_labelled
 
-    loaded = load(data, options, kind="label")
+    loaded = load_labelled(data, options)
     _tell_rejected(loaded.rejected)
     _refuse_existing(output, force=force)
     folders.write_file(output, task_file(loaded.examples, name=output.stem, source=data))
@@ -449,6 +459,14 @@ def demo(
 def _tell_rejected(rejected: Any) -> None:
     for error in rejected:
         note(f"skipped {error}")
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        train, validation, test = map(float, text.split(","))
+    except ValueError:
+        raise UsageError(f"fractions {text!r}", where="--fractions", why="not three numbers", fix="give for example 0.8,0.1,0.1") from None
+    return train, validation, test
 
 
 def _refuse_existing(target: Path, *, force: bool) -> None:
