@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ import torch
 import common
 from fintune import api
 from fintune import recipe as recipes
+from fintune.data.formats.base import ReadOptions
 from fintune.data.load import load
 from fintune.data.split import Fractions, split
 
@@ -41,12 +42,19 @@ class Trial:
     recipe: str
     fractions: Fractions
     settings: tuple[str, ...] = ()
+    rename: Mapping[str, str] = field(default_factory=dict)
 
 
 TRIALS = {
     "sentiment": Trial("sentiment/fpb_allagree.jsonl", "sentiment-minilm", (0.7, 0.1, 0.2)),
     "topic": Trial("topic/twitter_topic20_train.jsonl.gz", "topic-minilm", (0.86, 0.04, 0.1)),
-    "tfns": Trial("sentiment/tfns_train.jsonl", "sentiment-minilm", (0.82, 0.08, 0.1), ("data.links=drop",)),
+    "tfns": Trial(
+        "sentiment/tfns_train.jsonl",
+        "sentiment-minilm",
+        (0.82, 0.08, 0.1),
+        ("data.links=drop",),
+        {"0": "negative", "1": "positive", "2": "neutral"},
+    ),
 }
 
 
@@ -65,7 +73,7 @@ def main() -> None:
     path = common.data_file(trial.file)
     if path is None:
         sys.exit(f"{trial.file} is not below $FINTUNE_DATA")
-    data = load(path, kind="label").examples
+    data = load(path, ReadOptions(rename=trial.rename), kind="label").examples
     parts = split(data, method="stratified", fractions=trial.fractions)
     print(", ".join(f"{name} {len(part):,}" for name, part in parts.parts().items()), *given.overrides, file=sys.stderr, flush=True)
     lines = []
@@ -98,12 +106,20 @@ def one(
         run = api.train(resolved, data=train, validation=validation, output=Path(folder) / "run", listen=listen)
         found: dict[str, Any] = {"settings": list(settings), "minutes": round((time.perf_counter() - began) / 60, 2), "validation": scores}
         found["training_minutes"] = round(run.manifest["seconds"] / 60, 2)
+        held = run.evaluate(validation, output=Path(folder) / "held")["metrics"]
+        found["calibrated on validation"] = {name: round(held[name]["value"], 4) for name in ("accuracy", "ece", "log_loss")}
         if look:
             report = run.evaluate(test, output=Path(folder) / "test")
             found |= {name: report["metrics"][name] for name in WANTED if name in report["metrics"]}
             found["floors"] = {name: {k: v for k, v in f.items() if k in ("accuracy", "macro_f1")} for name, f in report["floors"].items()}
-            found["selective"] = report.get("selective")
+            found |= {"at 90 % coverage": at_coverage(report["selective"])}
         return found
+
+
+def at_coverage(curve: Mapping[str, Any], wanted: float = 0.9) -> dict[str, float]:
+    """Share of wrong labels among all, and among the most certain ones."""
+    point = min(curve["points"], key=lambda point: abs(point["coverage"] - wanted))
+    return {"coverage": point["coverage"], "error of all": curve["error"], "error": point["error"]}
 
 
 def table(lines: Sequence[Mapping[str, Any]]) -> str:

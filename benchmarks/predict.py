@@ -103,7 +103,8 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     data = common.source()
     examples = load(data, kind="spans").examples
-    recipe = settle(recipes.load("ner-minilm"), examples)
+    recipe = recipes.load("ner-minilm")
+    recipe = settle(recipe, load_task(recipe.task), examples)
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(recipe, trained(recipe, examples, count=given.steps), examples[: given.sentences], Path(scratch))
     variants: dict[str, Callable[[], Sequence[Any]]] = {

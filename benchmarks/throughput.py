@@ -74,9 +74,10 @@ class Bench:
 
     def __init__(self, examples: Sequence[Example], *, steps: int, batch: int) -> None:
         self.examples, self.steps, self.batch = examples, steps, batch
-        resolved = settle(recipes.load("ner-minilm"), examples)
+        recipe = recipes.load("ner-minilm")
+        self.task = load_task(recipe.task)
+        resolved = settle(recipe, self.task, examples)
         self.recipe = resolved.model_copy(update={"train": resolved.train.model_copy(update={"batch_size": batch})})
-        self.task = load_task(self.recipe.task)
         self.head: TokenHead = build(self.recipe, self.task).head
 
     def drawn(self, round_: int) -> tuple[list[Window], list[Window]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["label", "spans", "answer"]
+Kind = Literal["label", "labels", "spans", "answer"]
+"""What a prediction is. A task file with `multiple = true` makes `labels` of the kind `label` (decision 0013)."""
 Alignment = Literal["exact", "normalised", "predicted"]
 Severity = Literal["error", "warning", "info"]
 Purpose = Literal["train", "predict"]
@@ -52,8 +53,9 @@ class Meta:
 class Example:
     """One text with its gold annotation.
 
-    Exactly one of `spans`, `label` and (`question` with `answer`) is used by a task, according to its kind; all are None in
-    unlabelled text. An `answer` of None with a `question` says that the text does not answer it.
+    Exactly one of `spans`, `label`, `labels` and (`question` with `answer`) is used by a task, according to its kind; all are None
+    in unlabelled text. `labels` are any number of different labels, () where none applies. An `answer` of None with a `question` says
+    that the text does not answer it.
     `alternatives` are other answers that a score accepts as well as `answer`, which is the one to learn.
     `unaligned` holds the (label, surface) pairs of list annotations that occur nowhere in the text: they are still gold
     for the surface score, and reported. `reasoning` is the worked solution that leads to the answer, where a data set has
@@ -71,6 +73,7 @@ class Example:
     meta: Meta = Meta()
     unaligned: tuple[tuple[str, str], ...] = ()
     where: str = ""
+    labels: tuple[str, ...] | None = None
 
     @property
     def golds(self) -> tuple[str, ...]:
@@ -83,7 +86,8 @@ class Prediction:
     """What a model said about one example.
 
     `status`: `ok`, `repaired` or `malformed` (with `reason`); `raw` is the text a generative head wrote, else "".
-    `confidence` is a probability in [0, 1] or None; `probabilities` are those of each label, in the order of the label set.
+    `confidence` is a probability in [0, 1] or None; `probabilities` are those of each label, in the order of the label set: of one
+    label they add up to 1, of `labels`, which stand in that order too, each is by itself.
     """
 
     id: str
@@ -97,6 +101,7 @@ class Prediction:
     reason: str = ""
     confidence: float | None = None
     prompt_hash: str = ""
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

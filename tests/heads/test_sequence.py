@@ -55,6 +55,15 @@ def test_a_short_text_is_one_window_with_its_gold(tokenizer: Any) -> None:
     assert (window.example, window.label, window.length, window.weight) == (0, 0, len(window.tokens), len(window.tokens) - 2)
 
 
+@pytest.mark.parametrize("address", ["https://t.co/x9Fa", "HTTP://a.example/b?c=d#e", "www.example.com/shares"])
+def test_web_addresses_are_read_as_they_stand_or_left_out(tokenizer: Any, address: str) -> None:
+    text = f"Shares {address} fell {address}"
+    kept, dropped = head_of(tokenizer, max_tokens=64), head_of(tokenizer, max_tokens=64, links="drop")
+    assert [w.tokens for w in kept.encode([Example("1", text)], "predict")] == [tokenizer(text)["input_ids"]]
+    assert [w.tokens for w in dropped.encode([Example("1", text)], "predict")] == [tokenizer("Shares fell")["input_ids"]]
+    assert [w.tokens for w in dropped.encode([Example("1", address)], "predict")] == [tokenizer("")["input_ids"]]
+
+
 def test_gold_is_for_training_alone(tokenizer: Any) -> None:
     head = head_of(tokenizer)
     texts = [Example("1", "Shares fell .", label="negative"), Example("2", "Shares fell .", label="of another set")]
@@ -171,7 +180,7 @@ def test_what_prediction_must_share_with_training_is_told(tiny_base: Path) -> No
     parts = assembled(tiny_base)
     told = parts.head.describe()
     assert json.loads(json.dumps(told)) == told == {
-        "head": "sequence", "labels": ["negative", "neutral", "positive"], "prefix": [2], "suffix": [3],
+        "head": "sequence", "labels": ["negative", "neutral", "positive"], "prefix": [2], "suffix": [3], "links": "keep",
     }  # fmt: skip
     assert parts.model.adapted.config.id2label == {0: "negative", 1: "neutral", 2: "positive"}
 

@@ -1,12 +1,14 @@
-"""Made-up runs of the other kinds: topics of invented headlines, and answers to invented questions, scored by the tasks themselves.
+"""Made-up runs of the other kinds: topics of invented headlines, one or several, and answers to invented questions.
 
-`python tests/report/made_up_kinds.py label report.html` (or `answer`, `spans`) writes a page, to be looked at.
+They are scored by the tasks themselves. `python tests/report/made_up_kinds.py label report.html` (or `labels`, `answer`, `spans`) writes
+a page, to be looked at.
 """
 
 from __future__ import annotations
 
 import random
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,15 @@ import made_up_certificate
 import made_up_run
 
 from fintune.data.card import card
-from fintune.metrics import answer_floors, label_floors
+from fintune.metrics import answer_floors
 from fintune.metrics.intervals import Bootstrap
+from fintune.recipe import Prompt
 from fintune.records import Answer, Example, Meta, Prediction
 from fintune.report.html import ReportInputs, render
-from fintune.tasks.base import Task, documents_of, load_task
+from fintune.tasks import several
+from fintune.tasks.base import Definition, Task, documents_of, load_task
+from fintune.tasks.prompts import prompting
+from fintune.tasks.several_reading import write
 
 PLAN = Bootstrap(replicates=400)
 THINGS = ("Corvane", "Tidewell Foods", "Nordhaven Bank", "Quillmark Energy", "Ostrava Steel", "Halden Rail Group", "Pelagia Lines")
@@ -45,9 +51,14 @@ ANSWERS = (
 BROKEN = "<think>\nThe coupon is 4.5 and the price is 98, so the yield would be 4.5 divided by 98, which is"
 
 
+@cache
 def named(name: str) -> Task:
-    """A bundled task."""
-    return load_task(name)
+    """A bundled task, or `events`, with any number of labels a text."""
+    if name != "events":
+        return load_task(name)
+    labels = {label: "" for label in load_task("topic-20").labels[:6]}
+    said = prompting("labels", instruction="", description="what the news is about", settings=Prompt())
+    return several.from_definition(Definition(name, "labels", "what the news is about", "", labels, (), {}, "events.toml"), said)
 
 
 @cache
@@ -91,6 +102,20 @@ def written_labels() -> tuple[Prediction, ...]:
 
 
 @cache
+def sets() -> tuple[tuple[Example, ...], tuple[Prediction, ...]]:
+    """The headlines with any number of six labels, as freely written: some mended, two unreadable, one decision in ten wrong."""
+    draw, task, examples, predictions = random.Random(12), named("events"), [], []
+    for number, headline in enumerate(headlines()[0]):
+        gold = tuple(label for label in task.labels if draw.random() < 0.3)
+        example = Example(headline.id, headline.text, labels=gold, meta=headline.meta)
+        given = tuple(label for label in task.labels if (label in gold) == (draw.random() < 0.9))
+        raw = "I am not sure." if number in (17, 130) else "\n".join(given) if number % 23 == 5 and len(given) > 1 else write(given)
+        examples.append(example)
+        predictions.append(replace(task.parse(raw, example), confidence=draw.betavariate(6, 1.2)))
+    return tuple(examples), tuple(predictions)
+
+
+@cache
 def questions() -> tuple[tuple[Example, ...], tuple[Prediction, ...]]:
     """Questions with numbers, words and no answers; each kind of mistake once or twice."""
     examples, predictions = [], []
@@ -114,7 +139,7 @@ def weaker(metrics: dict[str, Any], by: float) -> dict[str, Any]:
 
 def _report(task: str, examples: Any, predictions: Any, baselines: dict[str, float]) -> dict[str, Any]:
     of = named(task)
-    floors = {"frequent": answer_floors.learn(examples)} if of.kind == "answer" else label_floors.learn(examples)
+    floors = {"frequent": answer_floors.learn(examples)} if of.kind == "answer" else of.learn_floors(examples)
     report = of.score(list(zip(examples, predictions, strict=True)), documents=documents_of(examples), floors=floors, plan=PLAN)
     before = {name: weaker(report["metrics"], by) | {"malformed": {"value": by / 4}} for name, by in baselines.items()}
     return {**report, "baselines": before} if before else report
@@ -124,10 +149,10 @@ def inputs(kind: str) -> ReportInputs:
     """Everything a page is made of, for one kind."""
     if kind == "spans":
         return spans()
-    task = {"label": "topic-20", "answer": "financial-reasoning"}[kind]
-    examples, predictions = headlines() if kind == "label" else questions()
+    task = {"label": "topic-20", "labels": "events", "answer": "financial-reasoning"}[kind]
+    examples, predictions = {"label": headlines, "labels": sets, "answer": questions}[kind]()
     report = _report(task, examples, predictions, {"zero-shot": 0.31, "few-shot (5)": 0.19})
-    main = {"label": ("accuracy", "macro_f1"), "answer": ("answer_accuracy", "exact_match")}[kind]
+    main = {"label": ("accuracy", "macro_f1"), "labels": ("micro_f1", "hamming_loss"), "answer": ("answer_accuracy", "exact_match")}[kind]
     log = [
         {**record, "metrics": dict(zip(main, list(record["metrics"].values()), strict=False))}
         if record["event"] == "validation"

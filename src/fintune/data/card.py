@@ -15,14 +15,14 @@ def card(examples: Sequence[Example], *, source: str, fingerprint: str = "") -> 
     texts = Counter(" ".join(e.text.split()).casefold() for e in examples)
     labels = Counter(span.label for e in examples for span in e.spans or ())
     if not labels:
-        labels = Counter(e.label for e in examples if e.label is not None)
+        labels = Counter(label for e in examples for label in (e.labels or () if e.label is None else (e.label,)))
     return {
         "source": source,
         "fingerprint": fingerprint,
         "examples": len(examples),
         "documents": len({e.meta.document or f"example {e.id}" for e in examples}),
         "spans": sum(len(e.spans or ()) for e in examples),
-        "without_annotation": sum(not e.spans and e.label is None and e.answer is None for e in examples),
+        "without_annotation": sum(not e.spans and e.label is None and e.labels is None and e.answer is None for e in examples),
         "unaligned": sum(len(e.unaligned) for e in examples),
         "exact_duplicates": sum(count - 1 for count in texts.values()),
         "characters": {name: lengths[int(q * (len(lengths) - 1))] for name, q in _QUANTILES} if lengths else {},

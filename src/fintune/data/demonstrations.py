@@ -204,6 +204,8 @@ def _marks(example: Example) -> frozenset[str]:
         return frozenset([span.label for span in example.spans] + [label for label, _ in example.unaligned]) or frozenset([""])
     if example.label is not None:
         return frozenset([example.label])
+    if example.labels is not None:
+        return frozenset(example.labels) or frozenset([""])
     if example.question is not None:
         return frozenset(["no answer" if example.answer is None else "answer"])
     raise DataError(f"example {example.id!r} has no gold", where=example.where, why="a demonstration shows a solution",

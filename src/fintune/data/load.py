@@ -32,6 +32,7 @@ _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _WANTED = {
     "spans": ("no spans", 'give "spans", [] where the text has none, or choose another kind'),
     "label": ("no label", 'give a "label", or choose another kind'),
+    "labels": ("no labels", 'give a list "labels", [] where none applies, or choose another kind'),
     "answer": ("no question", 'give a "question" and its "answer", or choose another kind'),
 }
 
@@ -55,11 +56,11 @@ class Loaded:
         return sum(len(example.unaligned) for example in self.examples)
 
 
-def load(source: str | Path | Sequence[Example], options: ReadOptions = ReadOptions(), *, kind: Kind) -> Loaded:
+def load(source: str | Path | Source | Sequence[Example], options: ReadOptions = ReadOptions(), *, kind: Kind) -> Loaded:
     """The annotated examples of a source.
 
     Args:
-        source: a path, `-`, `bundled[:slice[/part]]`, `org/name` on the hub, or examples.
+        source: a path, `-`, `bundled[:slice[/part]]`, `org/name` on the hub, bytes that were read, or examples.
         options: how to read; `gold` is set here.
         kind: the gold that every example must have.
 
@@ -78,6 +79,35 @@ def load_for(task: Task, source: str | Path | Sequence[Example], options: ReadOp
     What the user renames goes before the task's own numbers.
     """
     return load(source, replace(options, rename={**task.numbers, **options.rename}), kind=task.kind)
+
+
+def load_labelled(source: str | Path, options: ReadOptions = ReadOptions()) -> Loaded:
+    """The examples of a source with one label each, or with any number of them where the data say so.
+
+    They do where they have lists, or cells that part into labels which stand alone elsewhere.
+
+    Raises:
+        DataError, UsageError: as `load`; of data with neither, for the label.
+    """
+    place = _place(source, options) if str(source) == STDIN else source
+    try:
+        one = load(place, options, kind="label")
+    except DataError as error:
+        try:
+            return load(place, options, kind="labels")
+        except DataError as other:
+            absent = other.what == _WANTED["labels"][0] or other.what.startswith("no column")
+            raise (error if absent else other) from None
+    return load(place, options, kind="labels") if _composed(one, options) else one
+
+
+def _composed(loaded: Loaded, options: ReadOptions) -> bool:
+    """Whether some label of a table is made of others, or all are lists."""
+    mark, labels = options.label_delimiter, {example.label or "" for example in loaded.examples}
+    if loaded.format not in ("csv", "parquet", "hub"):
+        return False
+    parts = [[part.strip() for part in label.split(mark)] for label in labels if mark in label]
+    return any(set(own) <= labels for own in parts) or all(label.startswith("[") and label.endswith("]") for label in labels)
 
 
 def load_texts(source: str | Path | Sequence[Example], options: ReadOptions = ReadOptions()) -> list[Example]:
@@ -106,19 +136,21 @@ def fingerprint(examples: Iterable[Example]) -> str:
             canonical.append(example.reasoning)
         if example.alternatives:
             canonical.append([[other.start, other.text] for other in example.alternatives])
+        if example.labels is not None:
+            canonical.append({"labels": sorted(example.labels)})
         digest.update(json.dumps(canonical, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n")
     return digest.hexdigest()
 
 
-def _rows(source: str | Path | Sequence[Example], options: ReadOptions, kind: Kind) -> tuple[str, Iterator[Row]]:
+def _rows(source: str | Path | Source | Sequence[Example], options: ReadOptions, kind: Kind) -> tuple[str, Iterator[Row]]:
     """The name of the format and the rows."""
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Path | Source):
         return "examples", iter(source)
     name = str(source)
     if isinstance(source, str) and (name == BUNDLED or name.startswith(f"{BUNDLED}:")):
         corpus = import_module(_CORPUS)
         return BUNDLED, iter(cast(list[Example], corpus.load(name.removeprefix(BUNDLED).removeprefix(":"), kind)))
-    place = _place(source, options)
+    place = source if isinstance(source, Source) else _place(source, options)
     found = detect(place, options)
     return found, reader(found)(place, options)
 
@@ -180,6 +212,7 @@ def _renamed(example: Example, options: ReadOptions) -> Example:
         example,
         spans=None if spans is None else tuple(replace(span, label=names.get(span.label, span.label)) for span in spans),
         label=None if example.label is None else names.get(example.label, example.label),
+        labels=None if example.labels is None else tuple(dict.fromkeys(names.get(label, label) for label in example.labels)),
         unaligned=tuple((names.get(label, label), surface) for label, surface in example.unaligned),
     )
 
@@ -188,9 +221,12 @@ def _with_gold(row: Row, kind: Kind) -> Row:
     """The row, or its refusal where the example lacks the gold of the kind."""
     if isinstance(row, Rejected):
         return row
-    present = {"spans": row.spans is not None, "label": row.label is not None, "answer": row.question is not None}
+    present = {
+        "spans": row.spans is not None, "label": row.label is not None, "labels": row.labels is not None,
+        "answer": row.question is not None,
+    }  # fmt: skip
     if present[kind]:
-        return row
+        return replace(row, label=None) if kind == "labels" else replace(row, labels=None) if row.labels is not None else row
     what, fix = _WANTED[kind]
     return Rejected(DataError(what, where=row.where or f"example {row.id!r}", why=f"gold of kind {kind} is needed", fix=fix))
 
@@ -198,4 +234,4 @@ def _with_gold(row: Row, kind: Kind) -> Row:
 def _without_gold(row: Row) -> Row:
     if isinstance(row, Rejected):
         return row
-    return replace(row, spans=None, label=None, answer=None, alternatives=(), reasoning=None, unaligned=())
+    return replace(row, spans=None, label=None, labels=None, answer=None, alternatives=(), reasoning=None, unaligned=())

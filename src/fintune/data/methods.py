@@ -94,9 +94,11 @@ def _stratified(job: Job) -> tuple[Assignment, list[Finding]]:
 
 
 def strata(example: Example) -> set[str]:
-    """What a stratified split balances: the label, the labels of spans, or whether there is an answer."""
+    """What a stratified split balances: the label or labels, the labels of spans, or whether there is an answer."""
     if example.label is not None:
         return {example.label}
+    if example.labels is not None:
+        return set(example.labels) or {"no label"}
     if example.spans is not None:
         return {span.label for span in example.spans} | {label for label, _ in example.unaligned}
     if example.question is not None:

@@ -1,8 +1,9 @@
 """`predictions.jsonl`, the seam between the half that runs models and the half that scores: one prediction a line.
 
 Predictions of any other system can be scored when they are written like this: {"id", "text"} with "spans": [{"start", "end",
-"label"}], "label": "...", or "answer": {"text"} (null says that there is none). Optional are "start" of an answer, "confidence" of
-spans, "probabilities" (one for each label, in the order of the label set), "raw", "status", "reason", "confidence", "prompt_hash".
+"label"}], "label": "...", "labels": ["...", ...], or "answer": {"text"} (null says that there is none). Optional are "start" of an
+answer, "confidence" of spans, "probabilities" (one for each label, in the order of the label set), "raw", "status", "reason",
+"confidence", "prompt_hash".
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from fintune.records import Answer, Example, Prediction, Span
 
 _STATUSES = ("ok", "repaired", "malformed")
 _NAMES = {str: "a string", int: "a whole number", float: "a number", list: "a list", dict: "an object"}
-_KEYS = ("id", "text", "spans", "label", "answer", "probabilities", "raw", "status", "reason", "confidence", "prompt_hash")
+_KEYS = ("id", "text", "spans", "label", "labels", "answer", "probabilities", "raw", "status", "reason", "confidence", "prompt_hash")
 
 
 def record(prediction: Prediction) -> dict[str, Any]:
@@ -27,6 +28,8 @@ def record(prediction: Prediction) -> dict[str, Any]:
         out["spans"] = [_span_record(span, prediction.text) for span in prediction.spans]
     if prediction.label is not None:
         out["label"] = prediction.label
+    if prediction.labels is not None:
+        out["labels"] = list(prediction.labels)
     if prediction.answer is not None:
         out["answer"] = {"start": prediction.answer.start, "text": prediction.answer.text}
     if prediction.probabilities is not None:
@@ -77,12 +80,13 @@ def _parse(line: str, where: str) -> Prediction:
     try:
         return _prediction(data)
     except ValueError as error:
-        fix = 'write {"id", "text"} with "spans": [{"start", "end", "label"}], with "label", or with "answer": {"text"}'
+        fix = 'write {"id", "text"} with "spans": [{"start", "end", "label"}], with "label", with "labels", or with "answer": {"text"}'
         raise DataError("line is not a prediction", where=where, why=str(error), fix=fix) from None
 
 
 def _prediction(data: dict[str, Any]) -> Prediction:
     text, spans, answer = _value(data, "text", str), _value(data, "spans", list, None), _value(data, "answer", dict, None)
+    labels = _value(data, "labels", list, None)
     probabilities, status = _value(data, "probabilities", list, None), _value(data, "status", str, "ok")
     if status not in _STATUSES:
         raise ValueError(f"'status' is {status!r}, not one of {', '.join(_STATUSES)}")
@@ -91,6 +95,7 @@ def _prediction(data: dict[str, Any]) -> Prediction:
         text=text,
         spans=None if spans is None else tuple(_span(span, text) for span in spans),
         label=_value(data, "label", str, None),
+        labels=None if labels is None else tuple(_name(one) for one in labels),
         answer=None if answer is None else Answer(_value(answer, "start", int, None), _value(answer, "text", str)),
         probabilities=None if probabilities is None else tuple(_probability(one, "probabilities") for one in probabilities),
         raw=_value(data, "raw", str, ""),
@@ -109,6 +114,12 @@ def _value(data: dict[str, Any], key: str, kind: type, *default: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
         found = f"is {json.dumps(value, ensure_ascii=False)[:60]}" if key in data else "is missing"
         raise ValueError(f"{key!r} {found}, not {_NAMES[kind]}")
+    return value
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"'labels' holds {json.dumps(value, ensure_ascii=False)[:60]}, not a string")
     return value
 
 

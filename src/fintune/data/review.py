@@ -2,8 +2,8 @@
 
     {"id", "text", "label", "confidence", "probabilities": {LABEL: float}, "gold": str | null}
 
-Predictions that could not be read are in it too. `fintune evaluate` writes it where the run wants a precision, `fintune predict
---review` for new texts.
+Of several labels it has "labels" and "gold" as lists, and the confidence is that of the least certain decision. Predictions that could
+not be read are in it too. `fintune evaluate` writes it where the run wants a precision, `fintune predict --review` for new texts.
 """
 
 from __future__ import annotations
@@ -16,9 +16,22 @@ from fintune.records import Example, Prediction
 REVIEW = "review.jsonl"
 
 
+def certainty(prediction: Prediction) -> float | None:
+    """The confidence of a label or of several; None where nothing could be read, or nothing is known of it."""
+    return None if prediction.label is None and prediction.labels is None else prediction.confidence
+
+
+def right(example: Example, prediction: Prediction) -> bool:
+    """Whether the label is the gold one, or the labels are exactly those."""
+    if example.labels is None:
+        return example.label is not None and example.label == prediction.label
+    return prediction.labels is not None and set(example.labels) == set(prediction.labels)
+
+
 def stands(prediction: Prediction, least: float) -> bool:
-    """Whether a label is certain enough."""
-    return prediction.label is not None and prediction.confidence is not None and prediction.confidence >= least
+    """Whether a label, or the least certain of several, is certain enough."""
+    sure = certainty(prediction)
+    return sure is not None and sure >= least
 
 
 def queue(examples: Sequence[Example], found: Sequence[Prediction], *, labels: Sequence[str], least: float) -> str:
@@ -30,7 +43,12 @@ def queue(examples: Sequence[Example], found: Sequence[Prediction], *, labels: S
 
 def _record(example: Example, prediction: Prediction, labels: Sequence[str]) -> dict[str, object]:
     probabilities = prediction.probabilities
+    given: dict[str, object] = {"label": prediction.label}
+    gold: object = example.label
+    if prediction.labels is not None or example.labels is not None:
+        given = {"labels": None if prediction.labels is None else list(prediction.labels)}
+        gold = None if example.labels is None else list(example.labels)
     return {
-        "id": example.id, "text": example.text, "label": prediction.label, "confidence": prediction.confidence,
-        "probabilities": None if probabilities is None else dict(zip(labels, probabilities, strict=True)), "gold": example.label,
+        "id": example.id, "text": example.text, **given, "confidence": prediction.confidence,
+        "probabilities": None if probabilities is None else dict(zip(labels, probabilities, strict=True)), "gold": gold,
     }  # fmt: skip

@@ -60,7 +60,7 @@ def split(
     - `paper`: shuffled by `random.Random(seed)` and cut; with seed 42 and 80/10/10 the split of the published NER results.
       Near duplicates are reported, not moved.
     - `stratified`: each label as often as the fractions say, the rarest first (Sechidis et al. 2011); labels of spans, or
-      the label, or whether there is an answer.
+      the label or labels, or whether there is an answer.
     - `group`: all examples that share `meta.group` or `meta.document` together.
     - `time`: by `meta.published`, the earliest in train. Equal times stay together, a document stays whole; a group of
       near duplicates counts as its latest member, so that nothing in train is later than the cut. Where any time is

@@ -30,7 +30,9 @@ HEADS = {
     "generative": "fintune.heads.generative.head:assemble",
 }
 """How each type of head is assembled from recipe, task and base."""
-KINDS = {"token": ("spans",), "sequence": ("label",), "span": ("answer",), "generative": ("spans", "label", "answer")}
+KINDS = {
+    "token": ("spans",), "sequence": ("label", "labels"), "span": ("answer",), "generative": ("spans", "label", "labels", "answer"),
+}  # fmt: skip
 """The kinds of prediction each type of head can make."""
 
 WEIGHTS, EXTRAS, HEAD = "adapter_model.safetensors", "extras.safetensors", "head.json"
@@ -113,7 +115,7 @@ def save(built: Built, folder: Path, recipe: Recipe) -> None:
 
 
 def load(recipe: Recipe, task: Task, folder: Path) -> Built:
-    """The model of a finished run, in evaluation mode.
+    """The model of a finished run, in evaluation mode; its adapter merged where the recipe has predictions made so.
 
     Raises:
         ArtifactError: where a tensor is missing, superfluous, of another shape or not finite, or where prompts would be rendered
@@ -132,6 +134,8 @@ def load(recipe: Recipe, task: Task, folder: Path) -> Built:
             "texts would be read in another way than in training", where=str(folder / HEAD), why=f"changed: {changed}",
             fix="restore the base model's tokenizer and template as they were, or train again",
         )  # fmt: skip
+    if recipe.predict.adapter == "merged":
+        built.model.adapted.merge_adapter()
     return Built(built.model.eval(), built.head, built.base, built.base_sha256, built.matched)
 
 

@@ -187,17 +187,8 @@ class SequenceHead:
             GateError: for scores that are not finite.
         """
         del model
-        totals = np.zeros((len(examples), len(self.labels)))
-        weights = np.zeros((len(examples), 1))
-        for window, score in zip(items, scores, strict=True):
-            totals[window.example] += window.weight * score.astype(np.float64)
-            weights[window.example] += window.weight
-        for example, row in zip(examples, totals, strict=True):
-            if not np.isfinite(row).all():
-                raise GateError(
-                    "the model's scores are not finite", where=f"example {example.id}", fix="set predict.precision=fp32, or train again"
-                )
-        probabilities = apply_temperature(totals / weights, self.calibration.temperature)
+        means = averaged(examples, items, scores, labels=len(self.labels))
+        probabilities = apply_temperature(means, self.calibration.temperature)
         return [
             Prediction(
                 example.id, example.text, label=self.labels[int(row.argmax())], probabilities=tuple(map(float, row)),
@@ -205,6 +196,25 @@ class SequenceHead:
             )
             for example, row in zip(examples, probabilities, strict=True)
         ]  # fmt: skip
+
+
+def averaged(examples: Sequence[Example], items: Sequence[Window], scores: Sequence[np.ndarray], *, labels: int) -> np.ndarray:
+    """Scores `(examples, labels)` of whole texts: those of their windows, averaged by length.
+
+    Raises:
+        GateError: for scores that are not finite.
+    """
+    totals = np.zeros((len(examples), labels))
+    weights = np.zeros((len(examples), 1))
+    for window, score in zip(items, scores, strict=True):
+        totals[window.example] += window.weight * score.astype(np.float64)
+        weights[window.example] += window.weight
+    for example, row in zip(examples, totals, strict=True):
+        if not np.isfinite(row).all():
+            raise GateError(
+                "the model's scores are not finite", where=f"example {example.id}", fix="set predict.precision=fp32, or train again"
+            )
+    return totals / weights
 
 
 def _word_starts(text: str, offsets: Sequence[tuple[int, int]]) -> list[int]:
@@ -229,6 +239,7 @@ def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -
         "num_labels": len(task.labels), "id2label": dict(enumerate(task.labels)),
         "label2id": {label: number for number, label in enumerate(task.labels)},
         **dict.fromkeys(_HEAD_DROPOUT, recipe.head.dropout),
+        **({"problem_type": "multi_label_classification"} if task.kind == "labels" else {}),
     }  # fmt: skip
     if tokenizer.pad_token_id is None:
         changes["pad_token_id"] = head.padding  # stock decoders take no batch without one
@@ -243,7 +254,12 @@ def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -
     load.require_room(network, recipe.data.max_tokens)
     adapted, matched = attach(network, recipe.adapter, task_type=task_type)
     noise = None if recipe.train.noise == "none" else Noise(recipe.train.noise, recipe.train.noise_alpha)
-    return Assembled(Classifier(adapted, noise, head.pooling), head, matched)
+    model = Classifier(adapted, noise, head.pooling)
+    if task.kind != "labels":
+        return Assembled(model, head, matched)
+    from fintune.heads.several import several
+
+    return Assembled(model, several(head, recipe.train, kept), matched)
 
 
 def pooling_of(network: Any, wanted: str) -> Pooling:

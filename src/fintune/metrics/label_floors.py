@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintune.errors import ArtifactError, DataError
+from fintune.metrics.calibration import softmax
 from fintune.records import Example
 
 SCHEMA_VERSION = 1
@@ -31,6 +32,7 @@ _EPOCHS, _BATCH, _RATE = 15, 32, 0.5
 _DECIMALS = 3  # of a weight: keeps the file small, and is applied before the first use
 
 Features = tuple[NDArray[np.int64], NDArray[np.float64]]
+Link = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +63,14 @@ class Words:
     weights: Mapping[str, tuple[float, ...]]
     bias: tuple[float, ...]
 
+    def scores(self, text: str) -> list[float]:
+        """The score of each label, a logit."""
+        values = weighed(text, self.rarity)
+        return [math.fsum((bias, *(value * self.weights[word][k] for word, value in values.items()))) for k, bias in enumerate(self.bias)]
+
     def find(self, text: str) -> str:
         """The label with the highest score, the first of equals."""
-        values = weighed(text, self.rarity)
-        scores = [math.fsum((bias, *(value * self.weights[word][k] for word, value in values.items()))) for k, bias in enumerate(self.bias)]
+        scores = self.scores(text)
         return self.labels[max(range(len(scores)), key=lambda k: (scores[k], -k))]
 
     def record(self) -> dict[str, Any]:
@@ -94,7 +100,9 @@ def learn(examples: Iterable[Example]) -> dict[str, LabelFloor]:
     rows.sort()
     seen = Counter(label for _, label in rows)
     majority = min(seen, key=lambda label: (-seen[label], label))
-    return {"majority": Majority(majority), "words": _regression(rows, sorted(seen))}
+    labels = sorted(seen)
+    gold = np.array([[label == own for label in labels] for _, own in rows])
+    return {"majority": Majority(majority), "words": regression([text for text, _ in rows], gold, labels, link=softmax)}
 
 
 def terms(text: str) -> list[str]:
@@ -111,23 +119,29 @@ def weighed(text: str, rarity: Mapping[str, float]) -> dict[str, float]:
     return {word: value / length for word, value in values.items()}
 
 
-def _regression(rows: Sequence[tuple[str, str]], labels: Sequence[str]) -> Words:
-    """Trains by AdaGrad (Duchi et al. 2011) with a fixed order: a few seconds for tens of thousands of short texts."""
-    frequency = Counter(term for text, _ in rows for term in set(terms(text)))
+def regression(texts: Sequence[str], gold: NDArray[np.bool_], labels: Sequence[str], *, link: Link) -> Words:
+    """Trains by AdaGrad (Duchi et al. 2011) with a fixed order: a few seconds for tens of thousands of short texts.
+
+    Args:
+        texts: in an order that does not depend on that of the data.
+        gold: which labels each text has `(texts, labels)`.
+        labels: their names.
+        link: probabilities of scores, softmax where exactly one label applies.
+    """
+    frequency = Counter(term for text in texts for term in set(terms(text)))
     common = sorted(frequency, key=lambda term: (-frequency[term], term))[:_MOST]
     words = sorted(term for term in common if frequency[term] >= _RARE)
-    rarity = {word: round(math.log((1 + len(rows)) / (1 + frequency[word])) + 1, _DECIMALS) for word in words}
+    rarity = {word: round(math.log((1 + len(texts)) / (1 + frequency[word])) + 1, _DECIMALS) for word in words}
     column = {word: number for number, word in enumerate(words)}
-    inputs = [_features(weighed(text, rarity), column) for text, _ in rows]
-    gold = np.array([labels.index(label) for _, label in rows])
+    inputs = [_features(weighed(text, rarity), column) for text in texts]
     weights = np.zeros((len(words) + 1, len(labels)))  # the last row is the bias
     steps = np.full_like(weights, 1e-8)
     order = np.random.default_rng(0)
     for _ in range(_EPOCHS):
-        drawn = order.permutation(len(rows))
-        for start in range(0, len(rows), _BATCH):
+        drawn = order.permutation(len(texts))
+        for start in range(0, len(texts), _BATCH):
             batch = drawn[start : start + _BATCH]
-            _step(weights, steps, [inputs[i] for i in batch], gold[batch])
+            _step(weights, steps, [inputs[i] for i in batch], gold[batch], link)
     kept = weights.round(_DECIMALS).tolist()
     return Words(tuple(labels), rarity, {word: tuple(kept[number]) for word, number in column.items()}, tuple(kept[-1]))
 
@@ -137,16 +151,16 @@ def _features(values: Mapping[str, float], column: Mapping[str, int]) -> Feature
     return np.array([*(column[word] for word in values), len(column)]), np.array([*values.values(), 1.0])
 
 
-def _step(weights: NDArray[np.float64], steps: NDArray[np.float64], inputs: Sequence[Features], gold: NDArray[np.int64]) -> None:
+def _step(
+    weights: NDArray[np.float64], steps: NDArray[np.float64], inputs: Sequence[Features], gold: NDArray[np.bool_], link: Link
+) -> None:  # fmt: skip
     """One step of AdaGrad on the mean cross-entropy of a batch; changes `weights` and `steps`."""
     columns = np.concatenate([column for column, _ in inputs])
     values = np.concatenate([value for _, value in inputs])[:, None]
     owner = np.repeat(np.arange(len(inputs)), [len(column) for column, _ in inputs])
     scores = np.zeros((len(inputs), weights.shape[1]))
     np.add.at(scores, owner, values * weights[columns])
-    raised = np.exp(scores - scores.max(axis=1, keepdims=True))
-    errors = raised / raised.sum(axis=1, keepdims=True)
-    errors[np.arange(len(gold)), gold] -= 1
+    errors = link(scores) - gold
     touched, place = np.unique(columns, return_inverse=True)
     gradient = np.zeros((len(touched), weights.shape[1]))
     np.add.at(gradient, place, values * errors[owner] / len(inputs))

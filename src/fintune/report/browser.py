@@ -1,7 +1,7 @@
 """The error browser: the examples with most mistakes, gold and prediction side by side with what is wrong.
 
 Examples without gold, and predictions that belong to no example, cannot be judged; they are counted, never guessed at. How one
-example is judged stands in `browser_spans`, `browser_labels` and `browser_answers`.
+example is judged stands in `browser_spans`, `browser_labels`, `browser_several` and `browser_answers`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fintune.records import Example, Prediction
-from fintune.report import browser_answers, browser_labels, browser_spans
+from fintune.report import browser_answers, browser_labels, browser_several, browser_spans
 from fintune.report.entry import Entry
 
 LIMIT = 40
@@ -20,6 +20,7 @@ LIMIT = 40
 _JUDGES: Mapping[str, Callable[[Example, Prediction, Sequence[str]], Entry]] = {
     "spans": browser_spans.judge,
     "label": browser_labels.judge,
+    "labels": browser_several.judge,
     "answer": browser_answers.judge,
 }
 
@@ -58,14 +59,16 @@ def _kind(example: Example) -> str:
     """What kind of gold an example has; empty without any."""
     if example.spans is not None:
         return "spans"
-    return "answer" if example.question is not None else "label" if example.label is not None else ""
+    if example.question is not None:
+        return "answer"
+    return "label" if example.label is not None else "labels" if example.labels is not None else ""
 
 
 def _fits(prediction: Prediction, kind: str) -> bool:
     """Whether a prediction is of a kind; a malformed one is of any, and no answer is an answer."""
     if prediction.status == "malformed":
         return True
-    found = {"spans": prediction.spans is not None, "label": prediction.label is not None}
+    found = {"spans": prediction.spans is not None, "label": prediction.label is not None, "labels": prediction.labels is not None}
     return found[kind] if kind in found else not any(found.values())
 
 

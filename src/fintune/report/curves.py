@@ -44,7 +44,7 @@ def panels(log: Sequence[Mapping[str, Any]], *, kept_epoch: int | None) -> tuple
     found = [_loss(loss, last)] if loss else []
     if curves:
         kept = next((number(r.get("step")) for r in checks if r.get("epoch") == kept_epoch and kept_epoch is not None), None)
-        found.append(_validation(curves, last, kept))
+        found.append(_validation(curves, last, kept, kind_of_metrics(names)))
     return tuple(found)
 
 
@@ -90,12 +90,12 @@ def _loss(curve: Points, last: float) -> Panel:
     return Panel("Training loss", drawing, legend)
 
 
-def _validation(curves: Mapping[str, Points], last: float, kept: float | None) -> Panel:
+def _validation(curves: Mapping[str, Points], last: float, kept: float | None, kind: str) -> Panel:
     values = [y for curve in curves.values() for _, y in curve]
     scale = ticks(min(values), max(values))
     kinds = dict(zip(curves, ("first", "second"), strict=False))
     drawing = _chart("validation score over steps", {kinds[name]: curve for name, curve in curves.items()}, scale, last, kept=kept)
-    legend = tuple((kinds[name], metric_words(name, kind_of_metrics(curves))) for name in curves)
+    legend = tuple((kinds[name], metric_words(name, kind)) for name in curves)
     return Panel("Validation score", drawing, legend, "Dashed: the epoch whose weights were kept." if kept is not None else "")
 
 

@@ -83,6 +83,21 @@ def _of_labels(metrics: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def _of_several(metrics: Mapping[str, Any]) -> list[str]:
+    precision, recall, accuracy, error = (score(metrics, name) for name in ("micro_precision", "micro_recall", "accuracy", "ece"))
+    found = []
+    if precision and recall:
+        found.append(
+            f"Of 100 labels the model gives, {of_hundred(precision.value)} are right. "
+            f"Of 100 labels that apply, it gives {of_hundred(recall.value)}."
+        )
+    if accuracy:
+        found.append(f"Of 100 texts, {of_hundred(accuracy.value)} get exactly their labels.")
+    if error:
+        found.append(f"Its confidence is {100 * error.value:.1f} points from the share of decisions that is right, on average.")
+    return found
+
+
 def _of_answers(metrics: Mapping[str, Any]) -> list[str]:
     right, numbers, words = (score(metrics, name) for name in ("answer_accuracy", "numeric_accuracy", "f1"))
     found = [f"Of 100 questions, {of_hundred(right.value)} are answered rightly."] if right else []
@@ -93,7 +108,7 @@ def _of_answers(metrics: Mapping[str, Any]) -> list[str]:
     return found
 
 
-_MEANINGS = {"spans": _of_spans, "label": _of_labels, "answer": _of_answers}
+_MEANINGS = {"spans": _of_spans, "label": _of_labels, "labels": _of_several, "answer": _of_answers}
 
 
 def _trust(report: Mapping[str, Any], value: Score | None) -> list[str]:
@@ -124,7 +139,7 @@ def _counts(report: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
     found = [(examples, unit, f"{unit}s"), (documents, "document", "documents")]
     if rows and kind == "spans":
         found += [(gold, "span in the gold", "spans in the gold"), (predicted, "span predicted", "spans predicted")]
-    elif rows and kind == "label":
+    elif rows and kind in ("label", "labels"):
         found.append((len(rows), "label", "labels"))
     return [(f"{count:,}", one if count == 1 else many) for count, one, many in found if count is not None]
 

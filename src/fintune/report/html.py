@@ -104,6 +104,7 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "title": str(report.get("task") or "Report"),
         "identity": identity(inputs),
         "head": headline(report, inputs.data_card),
+        "kind": figures.kind_of(report),
         "words": wording.kind_words(figures.kind_of(report)),
         "scores": tables.score_rows(report),
         "compared": compared,

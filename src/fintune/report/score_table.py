@@ -24,7 +24,7 @@ _SHORT = {
     "answer_accuracy": "right",
     "exact_match": "exact",
 }
-_SUPPORT = {"spans": "spans", "label": "texts", "answer": "questions"}
+_SUPPORT = {"spans": "spans", "label": "texts", "labels": "texts", "answer": "questions"}
 Row = tuple[str, list[str], str]
 
 

@@ -9,7 +9,18 @@ from typing import Any
 
 from fintune.report.figures import Reference, Score, kind_of, part, score, whole
 from fintune.report.headline import references
-from fintune.report.wording import ERRORS, LESS_IS_BETTER, MEASURES, RATES, RULES, VERDICTS, floor_words, kind_words, metric_words
+from fintune.report.wording import (
+    DECISIONS,
+    ERRORS,
+    LESS_IS_BETTER,
+    MEASURES,
+    RATES,
+    RULES,
+    VERDICTS,
+    floor_words,
+    kind_words,
+    metric_words,
+)
 
 SHADES = 9
 
@@ -192,8 +203,9 @@ def confused(report: Mapping[str, Any], *, most: int = 8) -> tuple[ConfusedRow, 
 
 def error_rows(report: Mapping[str, Any]) -> tuple[ErrorRow, ...]:
     """The error classes in their order; empty where the report counts none of them."""
-    counts = {name: whole(part(report, "errors").get(name)) for name in ERRORS}
+    meanings = {**ERRORS, **DECISIONS}
+    counts = {name: whole(part(report, "errors").get(name)) for name in meanings}
     total = sum(count or 0 for count in counts.values()) or 1
     return tuple(
-        ErrorRow(VERDICTS[name].capitalize(), ERRORS[name], count, count / total) for name, count in counts.items() if count is not None
+        ErrorRow(VERDICTS[name].capitalize(), meanings[name], count, count / total) for name, count in counts.items() if count is not None
     )

@@ -50,7 +50,7 @@ def spans_line(text: str, spans: Sequence[Span], *, labels: Sequence[str] = ()) 
 
 
 def prediction_line(prediction: Prediction, *, labels: Sequence[str] = ()) -> Text:
-    """A prediction of any kind in one line: marked text, `[positive 0.93] Acme rose`, or `→ 14.2%`; an unreadable one says why.
+    """A prediction of any kind in one line: marked text, `[positive 0.93] Acme rose`, `→ 14.2%`; an unreadable one says why.
 
     Args:
         prediction: of any head.
@@ -68,6 +68,11 @@ def prediction_line(prediction: Prediction, *, labels: Sequence[str] = ()) -> Te
     sure = "" if prediction.confidence is None else f" {decimal(prediction.confidence)}"
     if prediction.label is not None:
         return Text.assemble((f"[{visible(prediction.label)}{sure}]", _style(prediction.label, labels)), f" {visible(prediction.text)}")
+    if prediction.labels is not None:
+        line = Text.assemble("[")
+        for label in prediction.labels:
+            line.append(visible(label), _style(label, labels)).append("; " if label != prediction.labels[-1] else "")
+        return line.append(f"{'' if prediction.labels else 'no label'}{sure}] {visible(prediction.text)}")
     answer = "no answer" if prediction.answer is None else visible(prediction.answer.text)
     return Text.assemble("→ ", (answer, "bold"), (f" ({sure.strip()})" if sure else "", "dim"))
 

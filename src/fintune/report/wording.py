@@ -51,6 +51,20 @@ MEASURES: Mapping[str, Mapping[str, Measure]] = {
         "ece": Measure("Calibration error", "mean distance between confidence and share right; 0 is best"),
         "error_at_90": Measure("Error of the surest 90 %", "share of wrong labels without the least certain tenth"),
     },
+    "labels": {
+        "accuracy": Measure("Whole sets", "share of texts with exactly their labels"),
+        "micro_f1": Measure("F1", "of all labels given, whatever their text"),
+        "micro_precision": Measure("Precision", "of the labels given, the share that is right"),
+        "micro_recall": Measure("Recall", "of the labels that apply, the share that is given"),
+        "macro_f1": Measure("F1, mean of labels", "every label counts alike, however rare"),
+        "weighted_f1": Measure("F1, weighted", "labels count by their number of texts"),
+        "hamming_loss": Measure("Hamming loss", "share of wrong decisions on a label and a text; 0 is best"),
+        "ranking_precision": Measure("Ranking precision", "of the labels ranked as high as one that applies, those that do"),
+        "log_loss": Measure("Log-loss", "surprise at each right decision, in nats; 0 is best"),
+        "brier": Measure("Brier score", "squared error of the probabilities, 0 to 1; 0 is best"),
+        "ece": Measure("Calibration error", "mean distance between confidence of a decision and share right; 0 is best"),
+        "error_at_90": Measure("Error of the surest 90 %", "share of texts with a wrong decision without the least certain tenth"),
+    },
     "answer": {
         "answer_accuracy": Measure("Right answers", "same number where the gold is one, else the same words"),
         "rounded_accuracy": Measure("Right answers, rounded", "numbers may be rounded at the last decimal"),
@@ -96,6 +110,11 @@ KINDS: Mapping[str, KindWords] = {
         groups_note="{bar} labels with few texts have wide ones.",
         compared=("accuracy", "macro_f1", "mcc"), drawn=("accuracy", "macro_f1"),
     ),
+    "labels": KindWords(
+        main="micro_f1", unit="text", groups="By label", group="Label", support="Texts in the gold", rates=_PRF,
+        groups_note="{bar} labels with few texts have wide ones.",
+        compared=("micro_f1", "accuracy", "macro_f1"), drawn=("micro_f1", "accuracy"),
+    ),
     "answer": KindWords(
         main="answer_accuracy", unit="question", groups="By form of the answer", group="Form", support="Questions",
         rates=(("answer_accuracy", "Right"), ("exact_match", "Exact words"), ("f1", "Words in common")),
@@ -113,6 +132,7 @@ FLOORS = {
     "words": "words and pairs of words, by regression",
 }
 EMPTY = {"spans": "marking nothing", "answer": "never answering"}
+MAJORITY_SET = "always the most frequent set of labels"
 FREQUENT = "always the most frequent answer"
 
 VERDICTS = {
@@ -129,6 +149,8 @@ VERDICTS = {
     "wrong_number": "wrong number",
     "wrong_text": "other words",
     "wrong_label": "wrong label",
+    "label_missed": "not given",
+    "label_added": "wrongly given",
     "unreadable": "could not be read",
 }
 
@@ -146,11 +168,18 @@ ERRORS = {
     "wrong_number": "a number, but another",
     "wrong_text": "the gold answer is in words",
 }
+DECISIONS = {
+    "label_missed": "it applies, and was not given",
+    "label_added": "it was given, and does not apply",
+}
+"""Error classes of several labels a text."""
 
 
 def kind_of_metrics(names: Iterable[str]) -> str:
     """The kind of task that has these metrics, or empty."""
     known = set(names)
+    if "hamming_loss" in known:
+        return "labels"
     if "micro_f1" in known or any(name.startswith("surface_") for name in known):
         return "spans"
     return "answer" if {"answer_accuracy", "exact_match"} & known else "label" if "accuracy" in known else ""
@@ -165,6 +194,8 @@ def floor_words(name: str, kind: str) -> str:
     """What a floor does."""
     if name == "empty":
         return EMPTY.get(kind, "nothing")
+    if name == "majority" and kind == "labels":
+        return MAJORITY_SET
     if name.startswith("frequent"):
         return FREQUENT
     return FLOORS.get(name, name.replace("_", " "))

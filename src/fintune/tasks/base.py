@@ -24,14 +24,16 @@ _FOLDER = Path(__file__).parent / "labels"
 _REQUIRED = ("name", "kind", "description")
 _TEXTS = (*_REQUIRED, "instruction")
 _ROUNDING = 0.02  # how far written shares may be from adding up to one
-_KEYS = (*_TEXTS, "numbers", "labels", "shares")
+_KEYS = (*_TEXTS, "multiple", "numbers", "labels", "shares")
 
 # How a definition of each kind and its prompting become a task; imported on use, because scoring needs numpy.
 KINDS: dict[str, str] = {
     "spans": "fintune.tasks.spans:from_definition",
     "label": "fintune.tasks.label:from_definition",
+    "labels": "fintune.tasks.several:from_definition",
     "answer": "fintune.tasks.answer:from_definition",
 }
+_WRITTEN = ("spans", "label", "answer")  # kinds of a task file, which says `multiple = true` for `labels`
 
 
 class Floor(Protocol):
@@ -137,7 +139,7 @@ class Definition:
     """
 
     name: str
-    kind: str
+    kind: Kind
     description: str
     instruction: str
     labels: Mapping[str, str]
@@ -206,8 +208,9 @@ def _check(data: Mapping[str, Any], *, where: str) -> Definition:
         if key in data and (not isinstance(data[key], str) or not data[key].strip()):
             raise RecipeError(f"{key!r} is not a text: {data[key]!r}", where=where, fix=f'write {key} = "..."')
     kind = data["kind"]
-    if kind not in KINDS:
-        raise RecipeError(f"unknown kind {kind!r}", where=where, fix=did_you_mean(kind, KINDS))
+    if kind not in _WRITTEN:
+        mend = 'write kind = "label" and multiple = true' if kind == "labels" else did_you_mean(kind, _WRITTEN)
+        raise RecipeError(f"unknown kind {kind!r}", where=where, fix=mend)
     if kind == "answer" and "labels" in data:
         raise RecipeError("a task of kind 'answer' with labels", where=where, fix="take [labels] out, or choose kind spans or label")
     if kind != "answer" and "labels" not in data:
@@ -215,7 +218,7 @@ def _check(data: Mapping[str, Any], *, where: str) -> Definition:
     labels = _labels(data["labels"], where=where) if "labels" in data else {}
     return Definition(
         name=data["name"],
-        kind=kind,
+        kind="labels" if _multiple(data, where=where) else kind,
         description=data["description"],
         instruction=data.get("instruction", ""),
         labels=labels,
@@ -223,6 +226,20 @@ def _check(data: Mapping[str, Any], *, where: str) -> Definition:
         shares=_shares(data["shares"], labels, kind, where=where) if "shares" in data else {},
         where=where,
     )
+
+
+def _multiple(data: Mapping[str, Any], *, where: str) -> bool:
+    """Whether a text may have any number of the labels."""
+    if "multiple" not in data:
+        return False
+    if not isinstance(data["multiple"], bool):
+        raise RecipeError(f"'multiple' is {data['multiple']!r}", where=where, fix="write multiple = true, or leave it out")
+    if data["kind"] != "label":
+        raise RecipeError(f"a task of kind {data['kind']!r} with 'multiple'", where=where, fix="take 'multiple' out")
+    if data["multiple"] and "shares" in data:
+        why = "fractions of labels that go together do not add up to 1"
+        raise RecipeError("'shares' with multiple = true", where=where, why=why, fix="take [shares] out")
+    return data["multiple"]
 
 
 def _numbers(numbers: object, labels: Mapping[str, str], kind: str, *, where: str) -> tuple[str, ...]:

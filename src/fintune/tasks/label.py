@@ -7,7 +7,6 @@ else is malformed and counts as wrong. Class numbers in data mean something only
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fintune.errors import ArtifactError, DataError, did_you_mean, nearest
+from fintune.errors import ArtifactError, DataError
 from fintune.metrics import label_floors
 from fintune.metrics.intervals import Bootstrap
 from fintune.metrics.label_floors import LabelFloor
@@ -23,11 +22,11 @@ from fintune.metrics.label_report import build, judged
 from fintune.metrics.spans import Rates
 from fintune.records import Example, Kind, Message, Prediction, Purpose
 from fintune.tasks.base import Definition, Floor
+from fintune.tasks.label_names import require
 from fintune.tasks.label_reading import Reader
 from fintune.tasks.prompts import Prompting
 
 _NO_FLOORS: Mapping[str, Floor] = MappingProxyType({})
-_NUMBER = re.compile(r"[+-]?\d+(\.0+)?")
 # How far probabilities may be from adding up to one: they are written with few decimals by other systems.
 _SLACK = 1e-3
 
@@ -171,20 +170,7 @@ class LabelTask:
         return {name: label_floors.from_record(record[name], where=where) for name in label_floors.NAMES}
 
     def _require(self, label: str, *, where: str) -> None:
-        if label in self.labels:
-            return
-        if label in self.numbers:
-            fix = f"--rename {label}={self.numbers[label]!r}"
-            raise DataError(f"class number {label!r} instead of a label", where=where, fix=fix)
-        if _NUMBER.fullmatch(label):
-            why = f"task {self.name!r} does not number its labels, as data sets do so differently"
-            fix = (
-                f"look up what each number means in the data and give it a name: --rename {label}=NAME with one of {', '.join(self.labels)}"
-            )
-            raise DataError(f"class number {label!r} instead of a label", where=where, why=why, fix=fix)
-        close = nearest(label, self.labels, alike=0.65)
-        fix = f"{did_you_mean(label, self.labels)} Then --rename {label}={close or 'LABEL'}"
-        raise DataError(f"unknown label {label!r}", where=where, why=f"not a label of task {self.name!r}", fix=fix)
+        require(label, self.labels, numbers=self.numbers, task=self.name, where=where)
 
     def _given(self, example: Example, prediction: Prediction) -> str | None:
         """The label of a prediction, None where it could not be read."""

@@ -34,38 +34,37 @@ class Reader:
         body = raw.strip()
         if body in self.labels:
             return body, ""
-        if _THOUGHT in body:
-            label, reason = self._within(body.rpartition(_THOUGHT)[2].strip())
-            if label is None or reasons:
-                return label, reason
-            return label, f"thinking before the label; {reason}" if reason else "thinking before the label"
-        if body.startswith(_THINKING):
+        answer = after_thinking(body)
+        if answer is None:
             return None, "thinking that never ends"
-        return self._within(body)
+        label, reason = self._within(answer)
+        if label is None or reasons or _THOUGHT not in body:
+            return label, reason
+        return label, f"thinking before the label; {reason}" if reason else "thinking before the label"
 
     def _within(self, body: str) -> tuple[str | None, str]:
         if body in self.labels:
             return body, ""
         if not body:
             return None, "nothing was written"
-        if label := self._marked(body):
-            return label, f"{_shown(body)} read as {label!r}"
+        if label := self.marked(body):
+            return label, f"{shown(body)} read as {label!r}"
         named = self._named(body)
         if len(named) > 1:
-            return None, f"{len(named)} labels in {_shown(body)}"
+            return None, f"{len(named)} labels in {shown(body)}"
         lines = [line for line in body.splitlines() if line.strip()]
-        label = next((found for line in lines if (found := self._marked(line))), None)
+        label = next((found for line in lines if (found := self.marked(line))), None)
         if label and named <= {label}:
             return label, f"text around the line {label!r}"
         if not named:
-            return None, f"no label in {_shown(body)}"
+            return None, f"no label in {shown(body)}"
         if len(lines) > 1 or _SENTENCES.search(body):
-            return None, f"a label among other text: {_shown(body)}"
+            return None, f"a label among other text: {shown(body)}"
         if _DENIAL.search(self._mention.sub(" ", body)):
-            return None, f"a label that is denied: {_shown(body)}"
-        return named.pop(), f"text around the label: {_shown(body)}"
+            return None, f"a label that is denied: {shown(body)}"
+        return named.pop(), f"text around the label: {shown(body)}"
 
-    def _marked(self, text: str) -> str | None:
+    def marked(self, text: str) -> str | None:
         """The label that a text is, but for case, blanks and marks around it."""
         joined = _joined(text)
         return self._known.get(joined) or self._known.get(_bare(joined))
@@ -73,6 +72,13 @@ class Reader:
     def _named(self, text: str) -> set[str]:
         """The labels that stand in a text as whole words, the longest at each place."""
         return {self._longest[int(match.lastindex or 1) - 1] for match in self._mention.finditer(text)}
+
+
+def after_thinking(text: str) -> str | None:
+    """What stands after a model's thinking, without blanks around it; the text where there is none, None where it never ends."""
+    if _THOUGHT in text:
+        return text.rpartition(_THOUGHT)[2].strip()
+    return None if text.startswith(_THINKING) else text
 
 
 def _joined(text: str) -> str:
@@ -96,6 +102,7 @@ def _unique(labels: Sequence[str]) -> dict[str, str]:
     return known
 
 
-def _shown(text: str) -> str:
+def shown(text: str) -> str:
+    """What was written, quoted and short."""
     short = text if len(text) <= 40 else f"{text[:37]}..."
     return repr(short)

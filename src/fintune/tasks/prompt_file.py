@@ -19,9 +19,9 @@ from fintune.tasks.layout import Layout
 BUNDLED = Path(__file__).parent / "prompts"
 
 _FRONT = ("name", "version", "kind")
-_FIELDS = {"spans": ("text",), "label": ("text",), "answer": ("text", "question")}
-_ABOUT_LABELS = {"spans": ("labels", "format"), "label": ("labels", "format"), "answer": ()}
-_FORMATS = {"spans": ("Format literal", "Format json", "Format compact"), "label": ("Format",), "answer": ()}
+_FIELDS = {"spans": ("text",), "label": ("text",), "labels": ("text",), "answer": ("text", "question")}
+_ABOUT_LABELS = {"spans": ("labels", "format"), "label": ("labels", "format"), "labels": ("labels", "format"), "answer": ()}
+_FORMATS = {"spans": ("Format literal", "Format json", "Format compact"), "label": ("Format",), "labels": ("Format",), "answer": ()}
 _ALWAYS = ("Turn", "Instruction", "Wordings", "Held-out wordings")
 _WITH_LABELS = ("Label names", "Label meanings")
 _OPTIONAL = ("System", "Later turns")

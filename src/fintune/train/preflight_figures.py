@@ -87,11 +87,13 @@ def spread(values: Sequence[int]) -> Spread:
 
 
 def learnt(item: Any) -> int:
-    """Units of an item that the loss sums over: supervised tokens, tagged words, ends of an answer, or the one label."""
+    """Units of an item that the loss sums over: supervised tokens, tagged words, ends of an answer, the label, or all labels."""
     if isinstance(item, Conversation):
         return sum(item.full.supervised) if item.full is not None else 0
     if hasattr(item, "gold"):
         return sum(place != IGNORED for place in item.gold or ())
+    if hasattr(item, "labels"):
+        return len(item.labels or ())
     tags = getattr(item, "tags", None)
     return len(tags) if tags is not None else int(getattr(item, "label", None) is not None)
 
@@ -100,6 +102,8 @@ def unit(items: Sequence[Any]) -> str:
     """What `learnt` counts."""
     if not items or isinstance(items[0], Conversation):
         return "tokens"
+    if hasattr(items[0], "labels"):
+        return "decisions"
     return "answer ends" if hasattr(items[0], "gold") else "words" if hasattr(items[0], "tags") else "labels"
 
 
@@ -131,7 +135,8 @@ def labels(task: Task, examples: Sequence[Example]) -> Counter[str]:
     """How often each label of the task is gold; labels that are not gold anywhere count 0."""
     spans = (span.label for example in examples for span in example.spans or ())
     unaligned = (label for example in examples for label, _ in example.unaligned)
-    seen = Counter(chain(spans, unaligned, (example.label for example in examples if example.label is not None)))
+    several = (label for example in examples for label in example.labels or ())
+    seen = Counter(chain(spans, unaligned, several, (example.label for example in examples if example.label is not None)))
     return Counter({label: seen[label] for label in task.labels})
 
 

@@ -207,12 +207,17 @@ def beginnings(ids: Sequence[int], tokenizer: Any) -> int:
 
 def value(found: Prediction) -> object:
     """What a prediction says, whatever its kind."""
-    return (frozenset(found.spans or ()), found.label, found.answer)
+    return (frozenset(found.spans or ()), found.label, _several(found.labels), found.answer)
 
 
 def gold(example: Example) -> object:
     """The same of an example's annotation."""
-    return (frozenset(example.spans or ()), example.label, example.answer)
+    return (frozenset(example.spans or ()), example.label, _several(example.labels), example.answer)
+
+
+def _several(labels: tuple[str, ...] | None) -> frozenset[str] | None:
+    """Labels without their order."""
+    return None if labels is None else frozenset(labels)
 
 
 def _thoughts(of: Reading) -> set[int]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -25,9 +24,7 @@ from fintune.errors import DataError, GateError, RecipeError, ResourceError, did
 from fintune.heads.base import IGNORED, Fitted
 from fintune.heads.build import Built, build
 from fintune.heads.calibrated import Calibration
-from fintune.metrics.calibration import apply_temperature, fit_temperature
 from fintune.metrics.intervals import Bootstrap
-from fintune.metrics.selective import threshold
 from fintune.models import speed
 from fintune.models.adapter import trainable_state
 from fintune.models.precision import arithmetic
@@ -38,6 +35,7 @@ from fintune.tasks.base import Task, documents_of
 from fintune.text.words import grain_of
 from fintune.train import checkpoint, leaks, order, together
 from fintune.train.claim import claim, describe
+from fintune.train.fitted import fitted
 from fintune.train.loop import Step, Work, optimizer_for, schedule_for, steps
 from fintune.train.preflight import Certificate, certify
 from fintune.train.save import facts, save_adapter
@@ -255,7 +253,9 @@ class _Session:
         settings, value = self.recipe.train, scores[self.recipe.train.metric]
         better = self.progress.best_value is None or value > self.progress.best_value
         if better or settings.keep == "last":
-            self.progress.temperature, self.progress.threshold = self._fitted(found)
+            self.progress.temperature, self.progress.threshold = fitted(
+                self.task, self.validation, found, wanted=self.recipe.predict.wanted_precision
+            )
             self.progress.margin = self.built.head.margin if isinstance(self.built.head, Fitted) else None
         if better:
             self.progress.best_value, self.progress.best_epoch = value, step.epoch
@@ -280,22 +280,6 @@ class _Session:
         return together.gathered(list(
             predict(self.bare, head, own, batch_tokens=settings.batch_tokens, precision=settings.precision)
         ))  # fmt: skip
-
-    def _fitted(self, found: Sequence[Prediction]) -> tuple[float | None, float | None]:
-        """The temperature that makes label probabilities fit the validation examples best, and the threshold of wanted precision.
-
-        The first is None where there are no probabilities, the second where the recipe wants none.
-        """
-        pairs = [(e.label, p.probabilities) for e, p in zip(self.validation, found, strict=True) if p.probabilities is not None]
-        if not pairs:
-            return None, None
-        gold = np.array([self.task.labels.index(str(label)) for label, _ in pairs])
-        logarithms = np.log(np.maximum([p for _, p in pairs], 1e-30))
-        temperature, wanted = float(fit_temperature(logarithms, gold)), self.recipe.predict.wanted_precision
-        if wanted is None:
-            return temperature, None
-        probabilities = apply_temperature(logarithms, temperature)
-        return temperature, threshold(probabilities.max(axis=1), probabilities.argmax(axis=1) == gold, wanted=wanted)
 
     def _record(self, event: Mapping[str, Any]) -> None:
         if together.leads():

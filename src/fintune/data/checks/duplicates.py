@@ -89,6 +89,8 @@ def gold_of(example: Example, kind: Kind) -> Gold | None:
     """The gold annotation without offsets, to be compared between copies of a text; None where there is none."""
     if kind == "label":
         return None if example.label is None else (("", example.label),)
+    if kind == "labels":
+        return None if example.labels is None else tuple(("", label) for label in sorted(example.labels))
     if kind == "spans":
         if example.spans is None:
             return None

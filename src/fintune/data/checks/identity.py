@@ -38,6 +38,8 @@ def kinds_of(example: Example) -> list[Kind]:
     kinds: list[Kind] = []
     if example.label is not None:
         kinds.append("label")
+    if example.labels is not None:
+        kinds.append("labels")
     if example.spans is not None:
         kinds.append("spans")
     if example.question is not None:
@@ -55,7 +57,7 @@ def other_kinds(context: Context) -> Iterator[Finding]:
 
 
 def unannotated(context: Context) -> Iterator[Finding]:
-    """An example has no gold annotation at all; an empty list of spans is one."""
+    """An example has no gold annotation at all; an empty list of spans or labels is one."""
     bad = [example for example in context.examples if not kinds_of(example)]
     if bad:
         fix = "annotate them (no spans: an empty list), or keep them for prediction only"

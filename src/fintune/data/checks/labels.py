@@ -17,6 +17,8 @@ def labels_of(example: Example, kind: str) -> list[str]:
     """The labels of an example, once for each mention; empty for a kind without labels."""
     if kind == "label":
         return [] if example.label is None else [example.label]
+    if kind == "labels":
+        return list(example.labels or ())
     if kind == "spans":
         return [span.label for span in example.spans or ()] + [label for label, _ in example.unaligned]
     return []
@@ -24,6 +26,11 @@ def labels_of(example: Example, kind: str) -> list[str]:
 
 def _mentions(examples: Iterable[Example], kind: str) -> Counter[str]:
     return Counter(label for example in examples for label in labels_of(example, kind))
+
+
+def _sets(examples: Iterable[Example]) -> Counter[str]:
+    """How often each set of labels occurs, by its names."""
+    return Counter("; ".join(sorted(example.labels)) or "none" for example in examples if example.labels is not None)
 
 
 def _with(context: Context, labels: set[str], examples: Sequence[Example]) -> list[Example]:
@@ -81,16 +88,17 @@ def unused(context: Context) -> Iterator[Finding]:
 
 
 def majority(context: Context) -> Iterator[Finding]:
-    """The share of the most frequent label: the accuracy of a model that has learnt nothing."""
+    """The share of the most frequent label, or set of labels: the accuracy of a model that has learnt nothing."""
     shares, concerned = [], 0
     for name, examples in context.splits.items():
-        counts = _mentions(examples, context.kind)
-        if context.kind == "label" and counts:
+        counts = _sets(examples) if context.kind == "labels" else _mentions(examples, context.kind)
+        if context.kind in ("label", "labels") and counts:
             label, count = min(counts.items(), key=lambda item: (-item[1], item[0]))
             shares.append(f"{count / counts.total():.1%} of {name} ({label})")
             concerned += count
     if shares:
-        message = f"always giving the most frequent label is right in {', '.join(shares)}"
+        most = "label" if context.kind == "label" else "set of labels"
+        message = f"always giving the most frequent {most} is right in {', '.join(shares)}"
         fix = "compare accuracies with this floor, and report macro-F1 beside them"
         yield finding("D404", message, [], count=concerned, fix=fix)
 

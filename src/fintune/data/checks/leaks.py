@@ -151,6 +151,8 @@ def one_word_rule(context: Context) -> Iterator[Finding]:
     """The first or the last word alone gives the label, or is the answer."""
     if context.kind == "label":
         annotated = [(example, example.label) for example in context.examples if example.label is not None]
+    elif context.kind == "labels":
+        annotated = [(example, "; ".join(sorted(example.labels))) for example in context.examples if example.labels is not None]
     elif context.kind == "answer":
         annotated = [(example, " ".join(words(example.answer.text))) for example in context.examples if example.answer is not None]
     else:

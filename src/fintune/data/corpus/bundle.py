@@ -62,6 +62,9 @@ def load(slice: str, kind: Kind) -> list[Example]:
         DataError: no such slice, or nothing in it.
     """
     chosen, label = _selected(slice)
+    if kind not in _VIEWS:
+        fix = "take multiple = true out of the task, or give data of your own"
+        raise DataError("a text of the bundled corpus has one label", where=f"bundled:{slice}", fix=fix)
     view = _VIEWS[kind]
     examples = [example for _, entry in chosen for example in view(entry, label)]
     if not examples:

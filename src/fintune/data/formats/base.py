@@ -78,6 +78,9 @@ class ReadOptions:
         default=None, metadata=_option("--annotation-column", "column of the dictionary of lists of strings")
     )
     label_column: str | None = field(default=None, metadata=_option("--label-column", "column of the label"))
+    label_delimiter: str = field(
+        default=";", metadata=_option("--label-delimiter", "what parts the labels of a cell, of tasks with several; a semicolon otherwise")
+    )
     question_column: str | None = field(
         default=None, metadata=_option("--question-column", "column of the question; it may hold the text too")
     )
@@ -115,6 +118,8 @@ class ReadOptions:
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise UsageError(f"unknown {name} {getattr(self, name)!r}", where=f"--{name}", fix=did_you_mean(getattr(self, name), known))
+        if not self.label_delimiter.strip():
+            raise UsageError("a label delimiter without a visible character", where="--label-delimiter", fix="give one such as ; or |")
         if self.limit is not None and self.limit < 1:
             raise UsageError(f"limit {self.limit}", where="--limit", fix="give a number of at least 1")
 

@@ -17,6 +17,7 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     "text": ("text", "sentence", "headline", "content", "news", "title", "tweet"),
     "annotation": ("ground_truth", "annotation", "annotations", "entities", "spans", "gold"),
     "label": ("label", "sentiment", "category", "class", "topic"),
+    "labels": ("labels", "label", "topics", "categories", "classes", "tags", "category", "class", "topic"),
     "question": ("question", "open-ended verifiable question"),
     "answer": ("answer", "ground-true answer", "final_response", "response"),
     "reasoning": ("reasoning", "complex_cot", "reasoning_process"),
@@ -26,9 +27,10 @@ USUAL: Mapping[str, tuple[str, ...]] = {
     **{key: (key,) for key in META_KEYS},
 }
 _WHAT = {
-    "text": "the text", "annotation": "the annotation", "label": "the label", "token": "the tokens", "tag": "the tags",
-    "question": "the question", "answer": "the answer", "reasoning": "the reasoning",
+    "text": "the text", "annotation": "the annotation", "label": "the label", "labels": "the labels", "token": "the tokens",
+    "tag": "the tags", "question": "the question", "answer": "the answer", "reasoning": "the reasoning",
 }  # fmt: skip
+_OPTIONS = {"labels": "label"}  # roles that another role's option names
 _QUESTIONS = ("answer", "any", "none")  # golds that a question goes with
 
 
@@ -42,6 +44,7 @@ class Columns:
     text: str | None
     annotation: str | None
     label: str | None
+    labels: str | None
     question: str | None
     answer: str | None
     reasoning: str | None
@@ -53,8 +56,8 @@ class Columns:
     @property
     def used(self) -> list[str]:
         """The columns to read, each once."""
-        named = (self.text, self.annotation, self.label, self.token, self.tag, self.question, self.answer, self.reasoning, self.id)
-        return list(dict.fromkeys(name for name in (*named, *self.meta.values()) if name is not None))
+        gold = (self.annotation, self.label, self.labels, self.tag, self.question, self.answer, self.reasoning)
+        return list(dict.fromkeys(name for name in (self.text, self.token, *gold, self.id, *self.meta.values()) if name is not None))
 
 
 def known_names(options: ReadOptions) -> list[str]:
@@ -82,6 +85,8 @@ def choose(names: Sequence[str], options: ReadOptions, *, where: str) -> Columns
         raise _no_column("annotation" if found["token"] is None else "tag", names, where)
     if gold == "label" and found["label"] is None:
         raise _no_column("label", names, where)
+    if gold == "labels" and found["labels"] is None:
+        raise _no_column("labels", names, where)
     answered = found["question"] is not None and found["answer"] is not None
     if gold == "answer" and not answered:
         raise _no_column("question" if found["question"] is None else "answer", names, where)
@@ -92,6 +97,7 @@ def choose(names: Sequence[str], options: ReadOptions, *, where: str) -> Columns
         text=None if by_tags else found["text"],
         annotation=found["annotation"] if gold in ("spans", "any") and not by_tags else None,
         label=found["label"] if gold in ("label", "any") else None,
+        labels=found["labels"] if gold == "labels" else None,
         question=found["question"] if gold == "none" or (answered and gold in _QUESTIONS) else None,
         answer=found["answer"] if answered and gold in ("answer", "any") else None,
         reasoning=found["reasoning"] if gold != "none" else None,
@@ -108,7 +114,7 @@ def _given(role: str, options: ReadOptions) -> str | None:
             return options.text_column
         case "annotation":
             return options.annotation_column
-        case "label":
+        case "label" | "labels":
             return options.label_column
         case "question":
             return options.question_column
@@ -145,7 +151,7 @@ def _no_column(role: str, names: Sequence[str], where: str) -> DataError:
                 near, likeness = name, ratio
     expected = ", ".join(USUAL[role])
     return DataError(f"no column for {_WHAT[role]}", where=where, why=f"columns found: {listed(list(names))}; looked for: {expected}",
-                     fix=f"name it: --{role}-column {_quoted(near) if near else 'NAME'}")  # fmt: skip
+                     fix=f"name it: --{_OPTIONS.get(role, role)}-column {_quoted(near) if near else 'NAME'}")  # fmt: skip
 
 
 def _quoted(name: str) -> str:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from fintune.data.formats.base import ReadOptions, Rejected, Row, Source, as_source, checked_id, checked_meta, checked_text, shown
+from fintune.data.formats.label_lists import checked_labels
 from fintune.data.formats.lines import text_lines
 from fintune.data.formats.offsets import checked_answer, checked_spans, known_keys
 from fintune.data.formats.strict_json import parse_line
 from fintune.errors import DataError
 from fintune.records import Answer, Example
 
-KEYS = ("id", "text", "spans", "label", "question", "answer", "alternatives", "reasoning", "meta", "unaligned")
+KEYS = ("id", "text", "spans", "label", "labels", "question", "answer", "alternatives", "reasoning", "meta", "unaligned")
 
 
 def read(source: Path | Source, options: ReadOptions) -> Iterator[Row]:
@@ -68,6 +69,7 @@ def example_of(record: object, *, where: str, fallback_id: str, options: ReadOpt
         text=text,
         spans=checked_spans(record["spans"], text, where=where) if "spans" in record else None,
         label=_label(record["label"], where) if "label" in record else None,
+        labels=_labels(record["labels"], where) if "labels" in record else None,
         reasoning=checked_text(record["reasoning"], key="reasoning", where=where) if record.get("reasoning") is not None else None,
         meta=_meta(record.get("meta", {}), where),
         unaligned=_unaligned(record.get("unaligned", []), where),
@@ -75,7 +77,7 @@ def example_of(record: object, *, where: str, fallback_id: str, options: ReadOpt
     )
     example = _with_question(example, record, options)
     if options.gold == "none":
-        return replace(example, spans=None, label=None, answer=None, alternatives=(), reasoning=None, unaligned=())
+        return replace(example, spans=None, label=None, labels=None, answer=None, alternatives=(), reasoning=None, unaligned=())
     return example
 
 
@@ -93,6 +95,8 @@ def dump(example: Example) -> str:
         ]  # fmt: skip
     if example.label is not None:
         record["label"] = example.label
+    if example.labels is not None:
+        record["labels"] = list(example.labels)
     if example.question is not None:
         record["answer"] = None if example.answer is None else _answer_record(example.answer)
     if example.alternatives:
@@ -121,6 +125,12 @@ def _label(value: object, where: str) -> str:
         return value
     raise DataError(f"'label' is {shown(value)}", where=where, why="a label is a string or a class number",
                     fix="give one label, or leave the key out of unlabelled text")  # fmt: skip
+
+
+def _labels(value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise DataError(f"'labels' is {shown(value)}, not a list", where=where, fix='write it like ["results", "mergers"], [] for none')
+    return checked_labels([_label(item, where) for item in value], key="labels", where=where)
 
 
 def _meta(value: object, where: str) -> Any:

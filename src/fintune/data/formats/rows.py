@@ -1,4 +1,8 @@
-"""A row of a table, whatever file it came from, to an example: text with annotated lists, a label or a question, or tagged tokens."""
+"""A row of a table, whatever file it came from, to an example.
+
+It is a text with annotated lists, a label, any number of labels or a question; or tagged tokens. A cell of another type, and one that
+is empty where it had to say something, is refused. `pytest tests/data/formats/test_table.py` exercises it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fintune.data.formats import label_lists
 from fintune.data.formats.base import ReadOptions, checked_id, checked_meta, checked_text, shown
 from fintune.data.formats.columns import Columns
 from fintune.data.formats.offsets import checked_spans
@@ -52,6 +57,7 @@ def example_of(row: Mapping[str, object], layout: Layout, *, where: str, fallbac
         text=text,
         spans=spans,
         label=None if columns.label is None else _label(row[columns.label], columns.label, layout, where),
+        labels=None if columns.labels is None else _labels(row[columns.labels], columns.labels, layout, where),
         question=question,
         answer=None if columns.answer is None else _answer(row[columns.answer], columns.answer, where),
         reasoning=None if columns.reasoning is None else _reasoning(row[columns.reasoning], columns.reasoning, where),
@@ -111,6 +117,13 @@ def _label(cell: object, column: str, layout: Layout, where: str) -> str:
         return cell
     why = "a label is a string or a class number" if names is None else f"class numbers go from 0 to {len(names) - 1}"
     raise DataError(f"{column!r} is {shown(cell)}", where=where, why=why, fix="give the row one label or delete it")
+
+
+def _labels(cell: object, column: str, layout: Layout, where: str) -> tuple[str, ...]:
+    def one(item: object) -> str:
+        return _label(item, column, layout, where)
+
+    return label_lists.from_cell(cell, column, one=one, delimiter=layout.options.label_delimiter, where=where)
 
 
 def _question(cell: object, column: str, options: ReadOptions, where: str) -> str | None:

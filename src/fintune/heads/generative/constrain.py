@@ -1,4 +1,4 @@
-"""What a model may write: a valid target whose strings all stand in the text, between word boundaries; or a label of the set.
+"""What a model may write: a valid target whose strings all stand in the text, between word boundaries; or labels of the set.
 
 Grammars are llguidance's (`pip install 'fintune[train]'`), made for each text in about two milliseconds. A text that runs out of budget
 is completed: its unfinished string is dropped, the list closed, the labels left over are empty. Refused are vocabularies that
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintune.errors import RecipeError, ResourceError
+from fintune.heads.generative import sets
 from fintune.heads.generative.listed import Listed
 from fintune.heads.generative.targets import STYLES, Target
 from fintune.heads.generative.vocabulary import Vocabulary
@@ -82,25 +83,41 @@ class Grammars:
             RecipeError: where the vocabulary cannot write a mark or label of the format.
             ResourceError: on first use, where the text is too long for a grammar.
         """
+        style = STYLES[target]
+        self._require_marks(style.marks(labels), fix="set prompt.target to another format, or choose another base")
+        rules = style.grammar(text, labels, writes=self._vocabulary.writes, spell=self._spell)
+        return self._grammar(rules, lambda written: style.completed(written, labels))
+
+    def several(self, labels: Sequence[str]) -> Constraint:
+        """Exactly the targets of `tasks.several`: labels in the order of the set, or that there is none.
+
+        Raises:
+            RecipeError: where the vocabulary cannot write a label.
+        """
+        self._require_marks(sets.marks(labels), fix="rename the label, or choose another base")
+        return self._grammar(sets.grammar(labels, spell=self._spell), lambda written: sets.completed(written, labels))
+
+    def _require_marks(self, marks: str, *, fix: str) -> None:
+        if lacking := sorted({c for c in self._spell(marks) if not self._vocabulary.writes(c)}):
+            raise RecipeError(
+                f"the vocabulary cannot write {' '.join(lacking)}", where="predict.decoding", why="every target has it", fix=fix
+            )
+
+    def _grammar(self, rules: str, completed: Callable[[str], str]) -> Constraint:
+        """A constraint to what the rules allow, the first of which is the right side of `start`."""
         from llguidance import LLMatcher, LLParserLimits
 
-        style = STYLES[target]
-        if lacking := sorted({c for c in self._spell(style.marks(labels)) if not self._vocabulary.writes(c)}):
-            raise RecipeError(
-                f"the vocabulary cannot write {' '.join(lacking)}", where="predict.decoding", why="every target has it",
-                fix="set prompt.target to another format, or choose another base",
-            )  # fmt: skip
         limits = LLParserLimits(
             initial_lexer_fuel=_FUEL, step_lexer_fuel=_FUEL, step_max_items=_ITEMS, max_lexer_states=_ITEMS, max_grammar_size=_ITEMS
         )
         opening = f"{json.dumps(self._vocabulary.opening)}? {json.dumps(self._lead)}"
-        grammar = f"start: {opening} {style.grammar(text, labels, writes=self._vocabulary.writes, spell=self._spell)}"
+        grammar = f"start: {opening} {rules}"
         tokens = self._vocabulary.tokens
         matcher = self._makers.submit(lambda: LLMatcher(tokens, grammar, log_level=0, limits=limits))
 
         def close(ids: Sequence[int], complete: bool) -> str:
             written = self._unspell(self._vocabulary.text(ids)).lstrip()
-            return written if complete else style.completed(written, labels)
+            return written if complete else completed(written)
 
         return _Grammar(matcher, close, words=-(-tokens.vocab_size // 32))
 

@@ -43,6 +43,7 @@ from fintune.models.catalog import Base
 from fintune.recipe import Prompt, Recipe
 from fintune.records import Example, Prediction, Purpose
 from fintune.tasks.base import Task, load_task
+from fintune.tasks.several_reading import write
 
 ANSWER_TOKENS, REASONING_TOKENS = 64, 1024
 """Most tokens of a free answer, and of any reasoning with what follows it, where the recipe gives no number."""
@@ -76,7 +77,7 @@ class GenerativeHead:
         self.task, self.chat, self.labels, self.prompt = task, chat, task.labels, prompt
         self.max_tokens, self.too_long = max_tokens, too_long
         self.sharing, self.pack_tokens, self.reasons = sharing, pack_tokens, chat.thinking == "reason"
-        usual = {"label": "choices", "spans": "constrained", "answer": "free"}[task.kind]
+        usual = {"label": "choices", "labels": "constrained", "spans": "constrained", "answer": "free"}[task.kind]
         self.decoding = ("free" if self.reasons else usual) if decoding == "auto" else decoding
         self.max_new_tokens, self.demonstrations, self.calibration = max_new_tokens, demonstrations, calibration
         self.positions = math.inf if positions is None else positions
@@ -192,6 +193,8 @@ class GenerativeHead:
             return None
         if self.task.kind == "label":
             return Listed([self.chat.plain(label) for label in self.labels], self.labels, self.chat.stop)
+        if self.task.kind == "labels":
+            return self._grammars.several(self.labels)
         return self._grammars.spans(example.text, self.labels, self.prompt.target)
 
     def _budget(self, item: Conversation) -> int:
@@ -206,9 +209,11 @@ class GenerativeHead:
 
     @cached_property
     def _empty(self) -> int:
-        """Tokens of the longest label, or of a target with all keys."""
+        """Tokens of the longest label, of all labels where a text may have several, or of a target with all keys."""
         if self.task.kind == "label":
             return max(len(self.chat.plain(label)) for label in self.labels)
+        if self.task.kind == "labels":
+            return len(self.chat.plain(write(self.labels)))
         return len(self.chat.plain(json.dumps({label: [""] for label in self.labels})))
 
     @cached_property
@@ -220,7 +225,10 @@ class GenerativeHead:
         return Grammars(self.tokenizer, self.chat.stop, lead=self.chat.lead)
 
     def _require_decoding(self) -> None:
-        able = {"label": ("choices", "constrained", "free"), "spans": ("constrained", "free"), "answer": ("free",)}[self.task.kind]
+        able = {
+            "label": ("choices", "constrained", "free"), "labels": ("constrained", "free"), "spans": ("constrained", "free"),
+            "answer": ("free",),
+        }[self.task.kind]  # fmt: skip
         able = ("free",) if self.reasons else able  # no grammar has room for reasoning
         if self.decoding not in able:
             raise RecipeError(

@@ -42,9 +42,12 @@ from fintune.models.catalog import Base
 from fintune.recipe import Prompt, Recipe
 from fintune.records import Example, Prediction, Purpose
 from fintune.tasks.base import Task
+from fintune.tasks.several_reading import write
 
 ANSWER_TOKENS = 64
-_DECODING = {"label": ("constrained", "free"), "spans": ("constrained", "free"), "answer": ("free",)}
+_DECODING = {
+    "label": ("constrained", "free"), "labels": ("constrained", "free"), "spans": ("constrained", "free"), "answer": ("free",),
+}  # fmt: skip
 
 
 class Seq2SeqHead:
@@ -209,6 +212,8 @@ class Seq2SeqHead:
             return None
         if self.task.kind == "label":
             return self._grammars.labels(self.labels)
+        if self.task.kind == "labels":
+            return self._grammars.several(self.labels)
         return self._grammars.spans(example.text, self.labels, self.prompt.target)
 
     def _budget(self, item: Conversation) -> int:
@@ -217,13 +222,15 @@ class Seq2SeqHead:
             return self.max_new_tokens
         if self.task.kind == "answer":
             return ANSWER_TOKENS
-        if self.task.kind == "label":
+        if self.task.kind in ("label", "labels"):
             return self._empty + 8
         return 2 * len(self._words.encode(self.spelling.spell(item.source.text), "start").ids) + self._empty + 32
 
     @cached_property
     def _empty(self) -> int:
-        """Tokens of the longest label, or of a dictionary that has all labels and nothing in them."""
+        """Tokens of the longest label, of all where a text may have several, or of a dictionary that has all and nothing in them."""
+        if self.task.kind == "labels":
+            return len(self._words.encode(self.spelling.spell(write(self.labels)), "start").ids)
         texts = self.labels if self.task.kind == "label" else (json.dumps({label: [""] for label in self.labels}),)
         return max(len(self._words.encode(self.spelling.spell(text), "start").ids) for text in texts)
 
