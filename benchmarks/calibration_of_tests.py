@@ -5,7 +5,7 @@ one distribution, so that every claim is a false positive; with an effect the se
 the 95 % interval holds the truth, and whether each test rejects at 5 %. Beside them stand what the tests are not: intervals that take
 the sentences of a document as independent, and seeds drawn anew (`pigeonhole`) or left out.
 
-    python benchmarks/calibration_of_tests.py [--pairs 10000] [--documents 150] [--replicates 999]
+    python benchmarks/calibration_of_tests.py [--pairs 6000] [--documents 150] [--replicates 999]
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def table(found: dict[str, Counter[str]], pairs: int) -> str:
 
 
 def main() -> None:
-    given = common.options(__doc__, pairs=10000, documents=150, replicates=999).parse_args()
+    given = common.options(__doc__, pairs=6000, documents=150, replicates=999).parse_args()
     report = table(simulate(given.pairs, documents=given.documents, replicates=given.replicates), given.pairs)
     data = f"made up: {given.pairs} pairs of systems on {given.documents} documents of one to four sentences"
     common.publish("calibration-of-tests", "\n".join([report, "", *common.circumstances(data)]), given.output)

@@ -10,6 +10,7 @@ run fewer replicates, and the table gives rates.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -117,20 +118,23 @@ def main() -> None:
         "scipy": (10 * SLOW, lambda: by_scipy(bench.first, bench.second, 10 * SLOW)),
     }
 
-    def turn(replicates: int, work: Callable[[], Any]) -> Callable[[int], common.Timing]:
+    busy: dict[str, list[float]] = {name: [] for name in variants}
+
+    def turn(name: str, replicates: int, work: Callable[[], Any]) -> Callable[[int], common.Timing]:
         def timed(_: int) -> common.Timing:
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             work()
+            busy[name].append(time.process_time() - used)
             return common.Timing(replicates, time.perf_counter() - began)
 
         return timed
 
     bench.intervals()  # caches, once
-    found = common.in_turns({name: turn(*of) for name, of in variants.items()}, given.rounds)
+    found = common.in_turns({name: turn(name, *of) for name, of in variants.items()}, given.rounds)
     lines = [common.table(found, unit="replicates/s", against=["rescoring", "scipy"]), ""]
     for name in ("fintune", "randomisation"):
         seconds = sorted(given.replicates / t.rate for t in found[name])
-        took = f"{seconds[len(seconds) // 2]:.2f} s, at most {seconds[-1]:.2f} s"
+        took = f"{seconds[len(seconds) // 2]:.2f} s, at most {seconds[-1]:.2f} s (of a processor: {statistics.median(busy[name]):.2f} s)"
         lines.append(f"{name}: {given.replicates:,} replicates on {len(bench.examples):,} texts in {took}")
     lines += [f"counting, once for each system: {bench.counting:.2f} s", *bench.ends(given.replicates)]
     common.publish("paired-bootstrap", "\n".join([*lines, "", *common.circumstances(data)]), given.output)

@@ -29,7 +29,7 @@ def compare(
     ] = [],  # noqa: B006
     against: Annotated[
         str | None,
-        typer.Option(help="Compare each system with this one only, by name or path: fewer tests to correct for.", show_default=False),
+        typer.Option(help="Compare each system with this one only: fewer tests to correct for.", show_default=False),
     ] = None,
     common: Annotated[bool, typer.Option("--common", help="Take the examples that all systems have; the others are counted.")] = False,
     replicates: Annotated[int | None, typer.Option(help="Replicates of bootstrap and randomisation.", show_default=False)] = None,

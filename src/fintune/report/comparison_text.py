@@ -12,6 +12,7 @@ from typing import Any
 
 from fintune.report import comparison_words as words
 from fintune.report.figures import counted, decimal, score
+from fintune.report.study_csv import escaped
 from fintune.report.visible import visible
 from fintune.report.wording import kind_words
 
@@ -19,7 +20,6 @@ COLUMNS = (
     "first", "second", "metric", "value", "low", "high", "se", "se_examples", "se_seeds", "test", "p_value", "p_holm", "p_bootstrap",
     "p_randomisation", "p_mcnemar", "minimum_detectable", "wins", "losses", "ties", "verdict",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_text(document: Mapping[str, Any]) -> str:
@@ -30,12 +30,12 @@ def csv_text(document: Mapping[str, Any]) -> str:
     for pair in document["pairs"]:
         for metric, entry in pair["metrics"].items():
             row = {**entry, "first": pair["first"], "second": pair["second"], "metric": metric}
-            writer.writerow([_harmless(row[column]) for column in COLUMNS])
+            writer.writerow([_cell(row[column]) for column in COLUMNS])
     return out.getvalue()
 
 
-def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else "" if value is None else value
+def _cell(value: object) -> object:
+    return escaped(value) if isinstance(value, str) else "" if value is None else value
 
 
 def markdown(document: Mapping[str, Any]) -> str:

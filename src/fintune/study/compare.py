@@ -23,6 +23,7 @@ from fintune import run as folders
 from fintune.data import predictions as seam
 from fintune.metrics.paired import POWER
 from fintune.report.comparison_entries import Disagreement
+from fintune.report.headline import FEW_DOCUMENTS
 from fintune.study.compare_counts import chosen_scores, counts_of, yardstick_of
 from fintune.study.compare_disagreements import PAIRS, disagreements
 from fintune.study.compare_figures import Measured, measure, pair_figures, system_figures
@@ -32,8 +33,6 @@ from fintune.study.compare_systems import System, read_systems, reference_of, ta
 from fintune.tasks.base import documents_of
 
 SCHEMA_VERSION = 1
-FEW_DOCUMENTS = 30
-"""Below so many documents a bootstrap interval is itself unsteady, and tends to be too narrow."""
 
 
 @dataclass(frozen=True, slots=True)

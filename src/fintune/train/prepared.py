@@ -9,15 +9,11 @@ another changed: runs of one process are not for this; fork one for each. `pytes
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
-import torch
-
-from fintune.heads.base import Assembled
-from fintune.heads.build import HEADS, Built, build
+from fintune.heads.build import Built, assembled, build
 from fintune.recipe import Recipe
 from fintune.records import Example
 from fintune.tasks.base import Task
@@ -70,11 +66,7 @@ class Prepared:
         """A freshly drawn network with the head that is kept, and the items; the same as `build` and `encode` would give."""
         self.add(recipe, task, examples, data=data)
         kept = self.kept[key_of(recipe, task, data)]
-        base = kept.built.base
-        module, _, function = HEADS[recipe.head.type].partition(":")
-        assemble: Callable[..., Assembled] = getattr(import_module(module), function)
-        torch.manual_seed(recipe.seed)  # as `build` does, before any weight is drawn
-        parts = assemble(recipe, task, base, None)
+        parts = assembled(recipe, task, kept.built.base)
         return replace(kept.built, model=parts.model, matched=parts.matched), kept.items
 
 
