@@ -76,7 +76,7 @@ def test_evaluate_writes_what_it_returns(copied: Path, data: Path) -> None:
     loaded = load_data(data / "held.jsonl", kind="spans")
     learnt = {"gazetteer": floors.learn(load_data(data / "train.jsonl", kind="spans").examples)}
     again = api.score(load_task("finance-ner-7"), loaded, found, floors=learnt, source=str(data / "held.jsonl"))
-    assert again == report
+    assert again == {key: value for key, value in report.items() if key != "cost"}
 
 
 def test_evaluate_elsewhere_leaves_the_run_as_it_is(copied: Path, data: Path, tmp_path: Path) -> None:

@@ -464,7 +464,7 @@ def test_train_evaluate_predict(fintune: Command, tmp_path: Path, tiny_base: Pat
     assert sorted(path.name for path in (tmp_path / "elsewhere").iterdir()) == ["predictions.jsonl", "report.html", "report.json"]
 
     scored = fintune("score", "elsewhere/predictions.jsonl", "--data", held, "--gazetteer", data, "--json").document
-    assert {**scored, "data": None} == {**report.document, "data": None}
+    assert {**scored, "data": None, "cost": None} == {**report.document, "data": None, "cost": None}
 
     piped = fintune("evaluate", "runs/first", "--data", "-", "-o", "piped", "--json", stdin=held.read_text(encoding="utf-8"))
     assert piped.document["metrics"] == report.document["metrics"]

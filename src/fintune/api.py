@@ -27,6 +27,8 @@ from fintune.errors import ArtifactError, UsageError
 from fintune.heads import calibrated
 from fintune.recipe import Recipe
 from fintune.records import Example, Prediction
+from fintune.study.ablate import ablate as ablate
+from fintune.study.compare import compare as compare
 from fintune.tasks.base import Task, documents_of, load_task
 
 Data = str | Path | Sequence[Example]
@@ -98,6 +100,22 @@ class Run:
             tick=tick or _silent,
         )
 
+    def measured(
+        self, examples: Sequence[Example], *, hourly_rate: float | None = None, tick: Any = None
+    ) -> tuple[list[Prediction], dict[str, Any]]:
+        """Predictions, and what making them cost (`models.cost`), once the model is read.
+
+        Args:
+            examples: or texts as such.
+            hourly_rate: price of an hour of this machine; the recipe's where None.
+            tick: told how many texts were finished since the last call.
+        """
+        from fintune.predict.run import measured
+
+        rate = self.recipe.cost.hourly_rate if hourly_rate is None else hourly_rate
+        recipe = self.recipe.model_copy(update={"cost": self.recipe.cost.model_copy(update={"hourly_rate": rate})})
+        return measured(self.model.model, self.model.head, examples, recipe=recipe, tick=tick or _silent)
+
     def answer(self, *, question: str | Sequence[str], context: str | Sequence[str], top_k: int = 1) -> Any:
         """Answers out of texts, as `predict.answers.answer` gives them: `{"answer", "score", "start", "end"}` for one question."""
         from fintune.predict.answers import answer
@@ -114,6 +132,7 @@ class Run:
         baselines: Sequence[int] = (),
         examples: Data | None = None,
         clean: bool = False,
+        hourly_rate: float | None = None,
         tick: Any = None,
     ) -> dict[str, Any]:
         """Score the run on annotated data; writes predictions, `report.json` and `report.html`, and returns the report.
@@ -125,11 +144,13 @@ class Run:
             baselines: numbers of solved examples to show to the unmodified base model, such as `(0, 5)`, scored beside the run.
             examples: where these are taken from; the run's training data where None.
             clean: score once more without texts that are near duplicates of training texts, under `clean` in the report.
+            hourly_rate: price of an hour of this machine, from which that of 1,000 texts follows; the recipe's where None.
             tick: told how many texts were finished since the last call.
         """
         loaded = load_for(self.task, data, options)
         return self.judge(
-            loaded, source=_name(data), output=output, baselines=baselines, examples=examples, clean=clean, options=options, tick=tick
+            loaded, source=_name(data), output=output, baselines=baselines, examples=examples, clean=clean, options=options,
+            hourly_rate=hourly_rate, tick=tick,
         )  # fmt: skip
 
     def judge(
@@ -142,14 +163,15 @@ class Run:
         examples: Data | None = None,
         clean: bool = False,
         options: ReadOptions = ReadOptions(),
+        hourly_rate: float | None = None,
         tick: Any = None,
     ) -> dict[str, Any]:
         """`evaluate` on data that are in memory already; `source` is what the report calls them."""
         untrained = self._untrained(baselines, examples, options)  # what is refused is refused before the work
-        found = self.predict(loaded.examples, tick=tick)
+        found, cost = self.measured(loaded.examples, hourly_rate=hourly_rate, tick=tick)
         place = self.folder / folders.FLOORS
         known = self.task.read_floors(folders.read_json(place), where=str(place))
-        report = score(self.task, loaded, found, floors=known, source=source)
+        report = {**score(self.task, loaded, found, floors=known, source=source), "cost": cost}
         if untrained:
             report["baselines"] = {name: self._without_adapter(head, loaded, tick) for name, head in untrained.items()}
         if clean:
@@ -312,6 +334,7 @@ def train(
     output: str | Path | None = None,
     overrides: Sequence[str] | Mapping[str, Any] = (),
     options: ReadOptions = ReadOptions(),
+    log_to: Sequence[str] = (),
     listen: Any = None,
 ) -> Run:
     """Train, or go on with an unfinished run of the same fingerprint, and give the finished run.
@@ -324,11 +347,15 @@ def train(
         output: the run folder; `runs/NAME` where None, with a number where that is taken.
         overrides: `{"train.epochs": 3}` or `["train.epochs=3"]`.
         options: how to read the data.
+        log_to: trackers that are told as well, `tensorboard`, `mlflow` or `trackio`, on this machine (`train.trackers`).
         listen: told of every event, see `fintune.train.run`.
 
     Raises:
         FintuneError: with what, where, why and how to mend it.
     """
+    from fintune.train import trackers
+
+    trackers.require(log_to)
     resolved = _resolved(recipe, overrides)
     task = load_task(resolved.task, resolved.prompt)
     tell = listen or _silent
@@ -336,7 +363,9 @@ def train(
     folder = Path(output) if output is not None else _free(resolved.name)
     from fintune.train.run import train as run_training
 
-    run_training(resolved, task, examples, held, folder, data=described, listen=tell)
+    facts = {"recipe": resolved.name, "task": task.name, "settings": resolved.settings(), "data": described}
+    with trackers.followed(log_to, folder=folder, facts=facts, listen=tell) as followed:
+        run_training(resolved, task, examples, held, folder, data=described, listen=followed)
     return Run(folder)
 
 

@@ -17,6 +17,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from fintune import __version__
+from fintune.cli_compare import compare
+from fintune.cli_history import history
+from fintune.cli_studies import ablate
 from fintune.console import Ticker, Watch, mode, note, print_json, terminal
 from fintune.data.formats.base import ReadOptions
 from fintune.errors import DataError, UsageError
@@ -28,11 +31,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False, add_completion=True, context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 
+app.command()(ablate)
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no progress.")]
 Set = Annotated[list[str], typer.Option("--set", help="Override a recipe key: train.epochs=5", show_default=False)]
 Force = Annotated[bool, typer.Option("--force", help="Write over existing files.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.", show_default=False)]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--hourly-rate", min=0, help="Price of an hour of this machine, for that of 1,000 texts; the recipe's otherwise.",
+        show_default=False,
+    ),
+]  # fmt: skip
 
 
 def _version(value: bool) -> None:
@@ -110,6 +122,10 @@ def train(
     output: Output = None,
     set_: Set = [],  # noqa: B006
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be learnt, and stop: trains and writes nothing.")] = False,
+    log_to: Annotated[
+        list[str],
+        typer.Option("--log-to", help="tensorboard, mlflow or trackio, on this machine; may be given several times.", show_default=False),
+    ] = [],  # noqa: B006
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -130,8 +146,9 @@ def train(
 
     with Watch(mode(quiet=quiet, json=json_)) as watch:
         finished = run_train(
-            recipe, data=data, validation=validation, split=split, output=output, overrides=set_, options=options, listen=watch
-        )
+            recipe, data=data, validation=validation, split=split, output=output, overrides=set_, options=options, log_to=log_to,
+            listen=watch,
+        )  # fmt: skip
     from fintune.train.together import leads
 
     if not leads():
@@ -162,6 +179,7 @@ def evaluate(
         str | None, typer.Option(help="Where the solved examples come from; the training data otherwise.", show_default=False)
     ] = None,
     clean: Annotated[bool, typer.Option("--clean", help="Score once more without near duplicates of training texts.")] = False,
+    hourly_rate: Rate = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -176,8 +194,9 @@ def evaluate(
     shots = (0, 5) if baselines else ()
     with Ticker("predict", len(loaded.examples) * (1 + len(shots)), mode(quiet=quiet, json=json_)) as tick:
         report = opened.judge(
-            loaded, source=data, output=output, baselines=shots, examples=examples, clean=clean, options=options, tick=tick
-        )
+            loaded, source=data, output=output, baselines=shots, examples=examples, clean=clean, options=options,
+            hourly_rate=hourly_rate, tick=tick,
+        )  # fmt: skip
     _print_report(report, output or run, json_=json_)
 
 
@@ -194,6 +213,7 @@ def predict(
     review: Annotated[
         Path | None, typer.Option("--review", help="Where to write labels that are too uncertain to stand.", show_default=False)
     ] = None,
+    hourly_rate: Rate = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -212,13 +232,13 @@ def predict(
     opened = load(run)
     opened.read_model()  # before the clock of the ticker starts
     with Ticker("predict", len(examples), mode(quiet=quiet, json=json_)) as tick:
-        found = list(opened.stream(examples, tick=tick))
+        found, cost = opened.measured(examples, hourly_rate=hourly_rate, tick=tick)
     if review is not None:
         folders.write_file(review, opened.review(examples, found))
     if output is not None:
         folders.write_file(output, seam.dump(found))
     elif json_:
-        print_json({"run": str(run), "predictions": [seam.record(p) for p in found]})
+        print_json({"run": str(run), "predictions": [seam.record(p) for p in found], "cost": cost})
     elif sys.stdout.isatty() or text:
         from fintune.report.terminal import prediction_line
 
@@ -454,6 +474,10 @@ def demo(
     from fintune.demo import run
 
     run(task, output, quiet=quiet)
+
+
+app.command()(compare)
+app.command()(history)
 
 
 def _tell_rejected(rejected: Any) -> None:

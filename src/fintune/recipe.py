@@ -200,6 +200,15 @@ class Predict(Section):
     """Share of right labels to hold on validation examples: labels too uncertain for it go to a review queue; all stand where null."""
 
 
+class Cost(Section):
+    """What the machine costs; nothing of it influences a run."""
+
+    hourly_rate: float | None = Field(default=None, ge=0)
+    """Price of an hour of the whole machine, from which the price of the run and of 1,000 texts follows; no price where null."""
+    currency: str = Field(default="USD", pattern="^[A-Z]{3}$")
+    """Currency of `hourly_rate`, three letters (ISO 4217)."""
+
+
 class Source(Section):
     """The published system that a recipe reproduces; nothing of it influences a run."""
 
@@ -231,11 +240,12 @@ class Recipe(Section):
     data: Data = Data()
     train: Train = Train()
     predict: Predict = Predict()
+    cost: Cost = Cost()
     source: Source = Source()
 
     def settings(self) -> dict[str, Any]:
-        """Every setting that influences the weights; `name`, `description`, `predict` and `source` do not."""
-        return self.model_dump(mode="json", exclude={"name", "description", "predict", "source"})
+        """Every setting that influences the weights; `name`, `description`, `predict`, `cost` and `source` do not."""
+        return self.model_dump(mode="json", exclude={"name", "description", "predict", "cost", "source"})
 
     def fingerprint(self) -> str:
         """sha256 over every setting that influences the weights."""

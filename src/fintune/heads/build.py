@@ -69,11 +69,16 @@ def build(recipe: Recipe, task: Task, *, kept: Path | None = None) -> Built:
         )  # fmt: skip
     _require_labels(recipe)
     base = locate(recipe.model.base, revision=recipe.model.revision)
+    parts = assembled(recipe, task, base, kept)
+    return Built(parts.model, parts.head, base, weights_hash(base.folder), parts.matched)
+
+
+def assembled(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -> Assembled:
+    """Model and head of a recipe on a base that was found, drawn from the recipe's seed; errors as of `build`."""
     module, _, function = HEADS[recipe.head.type].partition(":")
     assemble: Callable[..., Assembled] = getattr(import_module(module), function)
     torch.manual_seed(recipe.seed)  # before any weight is drawn: the output layer's, then the adapter's
-    parts = assemble(recipe, task, base, kept)
-    return Built(parts.model, parts.head, base, weights_hash(base.folder), parts.matched)
+    return assemble(recipe, task, base, kept)
 
 
 def _require_labels(recipe: Recipe) -> None:

@@ -108,12 +108,17 @@ def memory(
 def flops(of: Structure, load: Load, *, recompute: Recompute) -> int:
     """Floating-point operations of forward and backward over a load: 4 N a token for frozen weights, 6 for trained ones.
 
-    A frozen weight costs two operations forward and two for the gradient of its input; attention four for each pair and query
-    width forward, and twice that backward. Recomputation adds a forward pass of the body.
+    A frozen weight costs two operations forward and two for the gradient of its input; attention twice as many backward as forward.
+    Recomputation adds a forward pass of the body.
     """
-    again = 1 if recompute == "always" else 0
-    body = (4 + 2 * again) * of.body + (6 + 2 * again) * of.adapter
-    return load.tokens * body + (12 + 4 * again) * load.pairs * of.queries + 4 * load.rows * of.output
+    again = forward(of, Load(load.tokens, load.pairs, 0)) if recompute == "always" else 0
+    backward = load.tokens * (2 * of.body + 4 * of.adapter) + 8 * load.pairs * of.queries + 2 * load.rows * of.output
+    return forward(of, load) + backward + again
+
+
+def forward(of: Structure, load: Load) -> int:
+    """Floating-point operations of a forward pass: two for each weight of a token, four for each attended pair and query width."""
+    return 2 * load.tokens * (of.body + of.adapter) + 4 * load.pairs * of.queries + 2 * load.rows * of.output
 
 
 def rate(device: torch.device, computed: torch.dtype) -> float:

@@ -1,6 +1,6 @@
 """Predicting many texts: length-sorted batches of about equal token counts, in the order given.
 
-`fintune predict runs/first --text "..."` ends here; so does each validation during training.
+`fintune predict runs/first --text "..."` ends here; so does each validation during training. `measured` also says what it took.
 """
 
 from __future__ import annotations
@@ -10,8 +10,13 @@ from typing import Any
 
 import torch
 
-from fintune.heads.base import Head, Scored
+from fintune.heads.base import Head, Scored, device_of
+from fintune.models import estimate
+from fintune.models.cost import Meter, of_examples, record
 from fintune.models.precision import arithmetic
+from fintune.models.structure import structure
+from fintune.models.watch import watched
+from fintune.recipe import Recipe
 from fintune.records import Example, Prediction
 
 CHUNK = 4096
@@ -30,6 +35,30 @@ def predict(
     """One prediction for each example, in order; arguments as of `scored`."""
     for chunk, items, scores in scored(model, head, examples, batch_tokens=batch_tokens, precision=precision, tick=tick):
         yield from head.decode(model, chunk, items, scores)
+
+
+def measured(
+    model: Any, head: Head, examples: Sequence[Example], *, recipe: Recipe, tick: Callable[[int], None] = lambda done: None
+) -> tuple[list[Prediction], dict[str, Any]]:
+    """Predictions, and the cost of making them from texts in memory by a model in memory, see `models.cost`.
+
+    Args:
+        model: as of `scored`.
+        head: as of `scored`.
+        examples: as of `scored`.
+        recipe: its `predict` and `cost`.
+        tick: as of `scored`.
+    """
+    meter, settings = Meter(device_of(model)), recipe.predict
+
+    def ticked(done: int) -> None:
+        meter.sample()
+        tick(done)
+
+    with watched(model) as seen:
+        found = list(predict(model, head, examples, batch_tokens=settings.batch_tokens, precision=settings.precision, tick=ticked))
+    spent, flop = meter.read(), estimate.forward(structure(model), seen.load)
+    return found, of_examples(record(spent, tokens=seen.tokens, supervised_tokens=0, flop=flop, cost=recipe.cost), len(examples))
 
 
 def scored(
@@ -51,7 +80,7 @@ def scored(
         precision: `auto`, `fp32` or `bf16`.
         tick: told how many texts were finished since the last call.
     """
-    device = next(model.parameters()).device
+    device = device_of(model)
     dtype = arithmetic(precision, device.type)
     was_training = model.training
     model.eval()

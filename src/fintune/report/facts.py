@@ -30,7 +30,7 @@ _GROUPS = {
     "Software": {"versions": "", "commit": "commit"},
 }  # fmt: skip
 # Shown elsewhere on the page, or of no use to a reader.
-_ELSEWHERE = {"schema_version", "settings", "task", "validation", "files"}
+_ELSEWHERE = {"schema_version", "settings", "task", "validation", "files", "cost"}
 _MOST = 12
 
 

@@ -15,7 +15,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from fintune.records import Example, Prediction
-from fintune.report import browser, coverage, curves, facts, figures, preflight, reliability, svg, tables, wording
+from fintune.report import browser, costs, coverage, curves, facts, figures, preflight, reliability, svg, tables, wording
 from fintune.report.headline import headline
 from fintune.report.outputs import outputs
 from fintune.report.visible import visible
@@ -124,6 +124,7 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "certificate": preflight.facts(inputs.preflight),
         "masks": preflight.masks(inputs.preflight),
         "warnings": preflight.notes(inputs.preflight),
+        "costs": costs.costs(manifest, report),
         "environment": facts.environment(manifest),
         "is_digest": facts.is_digest,
         "files": facts.files(manifest),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from fintune.report import costs
 from fintune.report.cells import plain, table
 from fintune.report.figures import Score, counted, decimal, interval_name, kind_of, part, score, whole
 from fintune.report.wording import kind_words, metric_words
@@ -106,7 +107,8 @@ def _range(value: Score | None) -> str:
 
 
 def _caption(report: Mapping[str, Any]) -> str:
-    """On how much it was measured, and what could not be read."""
+    """On how much it was measured, what could not be read, and what a thousand texts cost."""
     counts = [(whole(report.get(f"{name}s")), name) for name in ("example", "document")]
     counts.append((whole(part(report, "malformed").get("count")) or None, "malformed output"))
-    return " · ".join(counted(count, name) for count, name in counts if count is not None)
+    said = [counted(count, name) for count, name in counts if count is not None]
+    return " · ".join([*said, *filter(None, [costs.line(report)])])

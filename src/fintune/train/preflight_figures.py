@@ -144,13 +144,13 @@ def epoch(recipe: Recipe, head: Any, items: Sequence[Any]) -> Epoch:
     """The first epoch as the run will cut it: its steps, and the passes of each."""
     settings, lengths = recipe.train, [item.length for item in items]
     batches = order.batches(lengths, batch_size=settings.batch_size, seed=recipe.seed, epoch=0, group=head.group)
-    passes = [pass_ for batch in batches for pass_ in _passes([items[i] for i in batch], head, settings.accumulate)]
+    loads = [load for batch in batches for load in passes([items[i] for i in batch], head, settings.accumulate)]
     none = Load(0, 0, 0)
     return Epoch(
         steps=len(batches),
         tokens=sum(lengths),
-        load=sum(passes, none),
-        largest=max(passes, key=lambda load: load.tokens, default=none),
+        load=sum(loads, none),
+        largest=max(loads, key=lambda load: load.tokens, default=none),
         prefix=packs.shared(items) if _shares(head) and items else 0,
     )
 
@@ -159,8 +159,8 @@ def _shares(head: Any) -> bool:
     return getattr(head, "sharing", "none") == "prefix"
 
 
-def _passes(step: Sequence[Any], head: Any, accumulate: int) -> Iterator[Load]:
-    """The forward passes of one step."""
+def passes(step: Sequence[Any], head: Any, accumulate: int) -> Iterator[Load]:
+    """The forward passes of one step, or of one process's share of it."""
     for share in order.share(range(len(step)), parts=accumulate):
         for part in head.cut([step[i] for i in share]) if share else ():
             if not hasattr(head, "sharing"):

@@ -27,17 +27,21 @@ from fintune.heads.calibrated import Calibration
 from fintune.metrics.intervals import Bootstrap
 from fintune.models import speed
 from fintune.models.adapter import trainable_state
+from fintune.models.cost import Meter
 from fintune.models.precision import arithmetic
+from fintune.models.watch import watched
 from fintune.predict.run import predict, scored
 from fintune.recipe import Recipe
 from fintune.records import Example, Prediction
 from fintune.tasks.base import Task, documents_of
 from fintune.text.words import grain_of
 from fintune.train import checkpoint, leaks, order, together
+from fintune.train.account import Account
 from fintune.train.claim import claim, describe
 from fintune.train.fitted import fitted
 from fintune.train.loop import Step, Work, optimizer_for, schedule_for, steps
 from fintune.train.preflight import Certificate, certify
+from fintune.train.prepared import Prepared
 from fintune.train.save import facts, save_adapter
 from fintune.train.signals import Interrupted, Signals
 
@@ -59,6 +63,7 @@ class Progress:
     threshold: float | None = None
     margin: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
 
 
 def train(
@@ -70,6 +75,7 @@ def train(
     *,
     data: Mapping[str, Any],
     listen: Listener = lambda event: None,
+    prepared: Prepared | None = None,
 ) -> Path:
     """Train, or go on with, the run in `output`.
 
@@ -81,6 +87,7 @@ def train(
         output: the run folder; made where it is missing.
         data: fingerprints and sources of the data, kept in the manifest and compared on resuming.
         listen: told of every event; of several processes that of the first alone.
+        prepared: head and items that other runs of a study use too; the bytes of the run are the same without.
 
     Raises:
         ArtifactError: where the folder holds another run, or one that is finished.
@@ -91,19 +98,20 @@ def train(
     recipe = settle(recipe, task, examples)
     AcceleratorState._reset_state()  # accelerate keeps the precision of the first run in a process for all later ones
     accelerator = Accelerator(mixed_precision=_mixed(recipe))
+    meter = Meter(accelerator.device)
     tell = listen if together.leads() else _unheard
     # Of several processes the first holds the folder; the others write nothing.
     with contextlib.ExitStack() as held:
         together.first(lambda: held.enter_context(run.lock(output)))
         caught = held.enter_context(Signals())
-        built = build(recipe, task)
-        items = built.head.encode(examples, "train")
+        built, items = _built(recipe, task, examples, data, prepared)
         certificate = _certify(recipe, task, built, examples, items)
         started = {**describe(recipe, task, built, data), "processes": accelerator.num_processes}
         together.first(lambda: _begin(output, started, recipe, certificate))
         tell({"event": "preflight", "summary": certificate.summary(), "certificate": certificate.record()})
         speed.apply(built.model, recipe.train, device=accelerator.device, needed=certificate.memory)
-        session = _Session(recipe, task, examples, validation, output, built, items, accelerator, tell)
+        account = Account(recipe, built, meter, recomputed=certificate.needs.recomputed)
+        session = _Session(recipe, task, examples, validation, output, built, items, accelerator, account, tell)
         session.resume()
         for step in session.steps():
             session.after(step)
@@ -113,6 +121,15 @@ def train(
             if session.progress.stopped_after is not None:
                 break
         return session.finish(started)
+
+
+def _built(
+    recipe: Recipe, task: Task, examples: Sequence[Example], data: Mapping[str, Any], prepared: Prepared | None
+) -> tuple[Built, Sequence[Any]]:  # fmt: skip
+    if prepared is not None:
+        return prepared.ready(recipe, task, examples, data=data["train"]["fingerprint"])
+    built = build(recipe, task)
+    return built, built.head.encode(examples, "train")
 
 
 def _begin(output: Path, started: Mapping[str, Any], recipe: Recipe, certificate: Certificate) -> None:
@@ -142,11 +159,11 @@ class _Session:
 
     def __init__(
         self, recipe: Recipe, task: Task, examples: Sequence[Example], validation: Sequence[Example],
-        output: Path, built: Built, items: Sequence[Any], accelerator: Accelerator, listen: Listener,
+        output: Path, built: Built, items: Sequence[Any], accelerator: Accelerator, account: Account, listen: Listener,
     ) -> None:  # fmt: skip
         self.recipe, self.task, self.built, self.output, self.listen = recipe, task, built, output, listen
         self.examples, self.validation = examples, validation
-        self.accelerator = accelerator
+        self.accelerator, self.account = accelerator, account
         self.items = items
         settings = recipe.train
         self.per_epoch = order.steps_per_epoch(len(self.items), settings.batch_size)
@@ -172,6 +189,7 @@ class _Session:
         if state is not None:
             checkpoint.restore(state, self.bare, self.optimizer, self.schedule)
             self.progress, self.best = Progress(**state.progress), state.best
+            self.account.resume(self.progress.cost)
             self.listen({"event": "resume", "step": self.progress.step, "steps": self.total})
         if len(set(together.gathered([self.progress.step]))) > 1:
             raise ResourceError(
@@ -206,6 +224,7 @@ class _Session:
                 micro = [piece for part in shares for piece in (self.built.head.cut(part) if part else [[]])]
                 names = [self.examples[self.items[i].example].id for i in batch]
                 number += 1
+                self.account.computes([self.items[i] for i in batch])
                 together.reseed(self.recipe.seed, number)
                 yield Work(epoch, [self.built.head.collate(piece) if piece else self._idle(world) for piece in micro], names)
 
@@ -230,6 +249,7 @@ class _Session:
         self.progress.step = step.step
         self.progress.seconds += step.seconds
         self.progress.tokens += step.tokens
+        self.account.sample()
         event = {
             "event": "step", "step": step.step, "epoch": step.epoch, "loss": step.loss, "norm": step.norm, "rate": step.rate,
             "units": step.units, "tokens": step.tokens, "seconds": round(step.seconds, 4),
@@ -246,7 +266,9 @@ class _Session:
             self.checkpoint()
 
     def _validate(self, step: Step) -> None:
-        found = self._predicted()
+        with watched(self.bare) as seen:
+            found = self._predicted()
+        self.account.looked(seen)
         scores = values(self.task, self.validation, found)
         self.progress.metrics = scores
         self._record({"event": "validation", "step": step.step, "epoch": step.epoch, "metrics": scores})
@@ -288,6 +310,7 @@ class _Session:
 
     def checkpoint(self) -> None:
         """Write the state as it is now."""
+        self.progress.cost = self.account.state()
         place = together.first(self._write_state)
         self.listen({"event": "checkpoint", "step": self.progress.step, "place": str(place)})
 
@@ -310,14 +333,15 @@ class _Session:
             self.built.head.calibration = Calibration(self.progress.temperature, self.progress.threshold)
         if self.progress.margin is not None:
             self.built.head.margin = self.progress.margin
-        together.first(lambda: self._write_run(started))
+        cost = self.account.record(self.progress.tokens)
+        together.first(lambda: self._write_run(started, cost))
         self.listen({"event": "end", "step": self.progress.step, "seconds": self.progress.seconds, "output": str(self.output)})
         return self.output
 
-    def _write_run(self, started: Mapping[str, Any]) -> None:
+    def _write_run(self, started: Mapping[str, Any], cost: Mapping[str, Any]) -> None:
         save_adapter(self.built, self.recipe, self.output)
         run.write_json(self.output / run.FLOORS, {name: f.record() for name, f in self.task.learn_floors(self.examples).items()})
-        run.write_json(self.output / run.MANIFEST, self._manifest(started))
+        run.write_json(self.output / run.MANIFEST, {**self._manifest(started), "cost": dict(cost)})
         shutil.rmtree(self.output / run.CHECKPOINTS, ignore_errors=True)
 
     def _manifest(self, started: Mapping[str, Any]) -> dict[str, Any]:
