@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fintune.metrics import answer_report, label_report, report
+from fintune.metrics import answer_report, label_report, report, several_report
 from fintune.metrics.answer_report import AnswerPair
-from fintune.metrics.comparable import count_answers, count_labels, count_spans, of_answers, of_labels, of_spans
+from fintune.metrics.comparable import (
+    count_answers,
+    count_labels,
+    count_sets,
+    count_spans,
+    of_answers,
+    of_labels,
+    of_sets,
+    of_spans,
+)
 from fintune.metrics.intervals import Bootstrap
 from fintune.metrics.spans import SpanPair
 from fintune.records import Span
@@ -27,6 +36,10 @@ def spans(draw: random.Random) -> tuple[Span, ...]:
 
 def span_pairs(draw: random.Random, count: int) -> list[SpanPair]:
     return [SpanPair(TEXT, spans(draw), spans(draw), (("a", "x"),) * draw.randint(0, 1)) for _ in range(count)]
+
+
+def label_set(draw: random.Random) -> tuple[str, ...]:
+    return tuple(label for label in LABELS if draw.random() < 0.4)
 
 
 def answer_pairs(draw: random.Random, count: int) -> list[AnswerPair]:
@@ -70,6 +83,21 @@ def test_scores_of_labels_are_those_of_the_report(draw, count):
 
 @settings(max_examples=40, deadline=None)
 @given(draw=st.randoms(use_true_random=False), count=st.integers(1, 12))
+def test_scores_of_several_labels_are_those_of_the_report(draw, count):
+    gold = [label_set(draw) for _ in range(count)]
+    given_ = [None if draw.random() < 0.1 else label_set(draw) for _ in range(count)]
+    judged = several_report.judged(gold, given_, labels=LABELS)
+    known = several_report.metrics(judged, clusters=[str(n) for n in range(count)], plan=PLAN)
+    yardstick, counts = of_sets(LABELS), count_sets(gold, given_, labels=LABELS)
+    for name, score in yardstick.scores.items():
+        assert float(score.statistic(counts.sum(axis=0))) == pytest.approx(known[name]["value"], abs=1e-12)
+    assert yardstick.support(counts.sum(axis=0)).tolist() == [sum(label in names for names in gold) for label in LABELS]
+    errors = [len(set(one) ^ set(other or ())) for one, other in zip(gold, given_, strict=True)]
+    assert (-yardstick.scores["micro_f1"].points(counts)).tolist() == errors
+
+
+@settings(max_examples=40, deadline=None)
+@given(draw=st.randoms(use_true_random=False), count=st.integers(1, 12))
 def test_scores_of_answers_are_those_of_the_report(draw, count):
     pairs = answer_pairs(draw, count)
     known = answer_report.build(pairs, task="t", clusters=[str(n) for n in range(count)], floors={}, plan=PLAN)
@@ -97,6 +125,7 @@ def test_shares_are_means_of_zeros_and_ones():
     gold, given_ = ([draw.choice(LABELS) for _ in range(40)] for _ in range(2))
     cases = (
         (of_labels(LABELS), count_labels(gold, given_, labels=LABELS)),
+        (of_sets(LABELS), count_sets([label_set(draw) for _ in range(40)], [label_set(draw) for _ in range(40)], labels=LABELS)),
         (of_answers(), count_answers(answer_pairs(draw, 40))),
         (of_spans(LABELS), count_spans(span_pairs(draw, 40), labels=LABELS)),
     )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fintune.metrics import labels as label_scores
+from fintune.metrics import several, several_report
 from fintune.metrics.answer_report import AnswerPair
 from fintune.metrics.answers import Form, answer_accuracy, exact_match, f1, form, rounded_accuracy
 from fintune.metrics.intervals import Statistic
@@ -111,6 +112,45 @@ def of_labels(labels: Sequence[str]) -> Yardstick:
         names=tuple(labels),
         groups=f1_of,
         support=lambda totals: totals[..., 0] + totals[..., 2],
+    )
+
+
+# ---------------------------------------------------------------- several labels
+
+
+def count_sets(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str] | None], *, labels: Sequence[str]) -> Counts:
+    """Counts `(examples, 1 + labels, 3)`: one and whether the whole set is right, then those of each label, see `several.count`.
+
+    None is a prediction that could not be read.
+    """
+    judged = several_report.judged(gold, predicted, labels=labels)
+    whole = np.stack([np.ones(len(judged.right)), judged.right, np.zeros(len(judged.right))], axis=-1).astype(np.int64)
+    return np.concatenate([whole[:, None, :], several.count(judged.gold, judged.given)], axis=1)
+
+
+def of_sets(labels: Sequence[str]) -> Yardstick:
+    """Scores of `count_sets`; an example is won by fewer labels missed or added, in `accuracy` by the right set."""
+
+    def errors(counts: Counts) -> Rates:
+        return np.asarray(-counts[:, 1:, 1:].sum(axis=(1, 2)), dtype=np.float64)
+
+    def averaged(average: Callable[..., Rates], measure: str) -> Score:
+        return Score(lambda totals: average(MEASURES[measure], totals[..., 1:, :]), errors)
+
+    scores = {
+        "micro_f1": averaged(micro, "f1"), "micro_precision": averaged(micro, "precision"), "micro_recall": averaged(micro, "recall"),
+        "macro_f1": averaged(macro, "f1"), "weighted_f1": Score(lambda totals: label_scores.weighted_f1(totals[..., 1:, :]), errors),
+        "accuracy": Score(
+            lambda totals: np.asarray(totals[..., 0, 1] / np.maximum(1, totals[..., 0, 0])),
+            lambda counts: np.asarray(counts[:, 0, 1], dtype=np.float64), True,
+        ),
+    }  # fmt: skip
+    return Yardstick(
+        scores=MappingProxyType(scores),
+        shown=("micro_f1", "macro_f1", "accuracy"),
+        names=tuple(labels),
+        groups=lambda totals: f1_of(totals[..., 1:, :]),
+        support=lambda totals: totals[..., 1:, 0] + totals[..., 1:, 2],
     )
 
 

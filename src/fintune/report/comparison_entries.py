@@ -9,13 +9,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from fintune.records import Answer, Example, Prediction
-from fintune.report import browser_answers, browser_labels
+from fintune.report import browser_answers, browser_labels, browser_several
 from fintune.report.browser_spans import mistakes
 from fintune.report.entry import Line, marked
 from fintune.report.figures import counted, decimal
 from fintune.report.highlight import Mark
 
 GOLD = "Gold"
+_SAID = 2
+"""Of the lines of a label or of several, which tells what was predicted: text and gold come before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +54,24 @@ def shown(found: Disagreement, labels: Sequence[str]) -> Shown:
     """The lines of one example, whatever its kind; `labels` are those of the task, in order."""
     if found.example.spans is not None:
         lines, seen = _spans(found)
-        errors = counted(round(found.points), "error") if found.points.is_integer() else f"{found.points:.3g} errors"
-        return Shown(found, f"{errors} fewer by {found.better}", lines, seen)
+        return Shown(found, _fewer(found), lines, seen)
     if found.example.question is not None:
         lines, seen = _answers(found)
         return Shown(found, _much(found), lines, seen)
-    entries = [browser_labels.judge(found.example, output, labels) for output in found.outputs]
-    said = [replace(entry.lines[-1], name=name) for entry, name in zip(entries, found.names, strict=True)]
+    several = found.example.labels is not None
+    entries = [(browser_several if several else browser_labels).judge(found.example, output, labels) for output in found.outputs]
+    said = [replace(entry.lines[_SAID], name=name) for entry, name in zip(entries, found.names, strict=True)]
     return Shown(
         found,
-        _much(found),
-        (*entries[0].lines[:-1], *said),
+        _fewer(found) if several else _much(found),
+        (*entries[0].lines[:_SAID], *said),
         tuple(label for entry in entries for label in entry.labels),
     )
+
+
+def _fewer(found: Disagreement) -> str:
+    errors = counted(round(found.points), "error") if found.points.is_integer() else f"{found.points:.3g} errors"
+    return f"{errors} fewer by {found.better}"
 
 
 def _much(found: Disagreement) -> str:

@@ -9,18 +9,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fintune.errors import DataError, UsageError, did_you_mean
-from fintune.metrics.comparable import Counts, Yardstick, count_answers, count_labels, count_spans, of_answers, of_labels, of_spans
+from fintune.metrics.comparable import (
+    Counts,
+    Yardstick,
+    count_answers,
+    count_labels,
+    count_sets,
+    count_spans,
+    of_answers,
+    of_labels,
+    of_sets,
+    of_spans,
+)
 from fintune.records import Example, Prediction
 from fintune.tasks.answer import AnswerTask
 from fintune.tasks.base import Task
+from fintune.tasks.several import SeveralTask
 from fintune.tasks.spans import SpansTask
 
 
 def yardstick_of(task: Task) -> Yardstick:
     """The scores of a task's kind."""
-    if task.kind == "answer":
-        return of_answers()
-    return of_spans(task.labels) if task.kind == "spans" else of_labels(task.labels)
+    return {"answer": lambda _: of_answers(), "spans": of_spans, "labels": of_sets, "label": of_labels}[task.kind](task.labels)
 
 
 def chosen_scores(yardstick: Yardstick, asked: Sequence[str]) -> tuple[str, ...]:
@@ -54,9 +64,20 @@ def counts_of(task: Task, reader: Task, examples: Sequence[Example], predictions
             return count_spans([reader.pair(example, prediction) for example, prediction in pairs], labels=task.labels)
         if isinstance(reader, AnswerTask):
             return count_answers([reader.pair(example, prediction) for example, prediction in pairs])
+        if isinstance(reader, SeveralTask):
+            return count_sets([example.labels or () for example in examples], [_labels(p) for p in predictions], labels=task.labels)
         return count_labels([task.target(example) for example in examples], [_label(p) for p in predictions], labels=task.labels)
     except DataError as error:
         raise DataError(error.what, where=f"{file}, {error.where}" if error.where else str(file), why=error.why, fix=error.fix) from None
+
+
+def _labels(prediction: Prediction) -> tuple[str, ...] | None:
+    """The labels of a prediction, None where they could not be read."""
+    if prediction.status == "malformed":
+        return None
+    if prediction.labels is None:
+        raise DataError(f"prediction {prediction.id!r} has no labels", why="it is of another kind", fix='give its "labels"')
+    return prediction.labels
 
 
 def _label(prediction: Prediction) -> str | None:

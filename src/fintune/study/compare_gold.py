@@ -98,6 +98,8 @@ def _difference(one: Example, two: Example) -> str:
         return "another question"
     if one.label != two.label:
         return f"label {two.label!r} there, {one.label!r} here"
+    if one.labels != two.labels:
+        return "other labels"
     if _golds(one) != _golds(two):
         return "another answer"
     if sorted(one.spans or ()) != sorted(two.spans or ()) or sorted(one.unaligned) != sorted(two.unaligned):
