@@ -21,6 +21,7 @@ from fintune.records import Answer, Example, Kind, Message, Prediction, Purpose
 from fintune.tasks import final_answer
 from fintune.tasks.base import Definition, Floor
 from fintune.tasks.prompts import Prompting
+from fintune.tasks.texts import require_about
 from fintune.text.align import align
 
 _FREQUENT = "frequent"
@@ -132,9 +133,7 @@ class AnswerTask:
             DataError: where the two are not about the same text, or the prediction is of another kind.
         """
         self.require_gold(example)
-        if (prediction.id, prediction.text) != (example.id, example.text):
-            fix = "score predictions against the examples they were made for"
-            raise DataError(f"prediction {prediction.id!r} is not about example {example.id!r}", where=example.where, fix=fix)
+        require_about(example, prediction)
         if prediction.answer is None and (prediction.spans is not None or prediction.label is not None):
             raise DataError(f"prediction {prediction.id!r} has no answer", why="it is of another kind", fix="predict with an answer task")
         malformed = prediction.status == "malformed"

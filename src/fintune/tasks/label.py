@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from fintune.errors import ArtifactError, DataError
 from fintune.metrics import label_floors
 from fintune.metrics.intervals import Bootstrap
@@ -25,6 +23,7 @@ from fintune.tasks.base import Definition, Floor
 from fintune.tasks.label_names import require
 from fintune.tasks.label_reading import Reader
 from fintune.tasks.prompts import Prompting
+from fintune.tasks.texts import asked, described, probabilities, require_about
 
 _NO_FLOORS: Mapping[str, Floor] = MappingProxyType({})
 # How far probabilities may be from adding up to one: they are written with few decimals by other systems.
@@ -64,11 +63,7 @@ class LabelTask:
     def describe(self) -> dict[str, Any]:
         """Everything that determines prompt, target and score, as plain JSON; labels as a list, since their order counts."""
         return {
-            "name": self.name,
-            "kind": self.kind,
-            "description": self.description,
-            "instruction": self.prompting.instruction,
-            "labels": [{"name": label, "meaning": meaning} for label, meaning in zip(self.labels, self.meanings, strict=True)],
+            **described(self),
             "numbers": dict(self.numbers),
             "prompt": self.prompting.describe(),
         }
@@ -79,13 +74,7 @@ class LabelTask:
         Raises:
             DataError: for a demonstration that `target` refuses.
         """
-        return self.prompting.messages(
-            {"text": example.text},
-            labels=list(zip(self.labels, self.meanings, strict=True)),
-            key=example.id,
-            purpose=purpose,
-            demonstrations=[({"text": shown.text}, self.target(shown)) for shown in demonstrations],
-        )
+        return asked(self, example, purpose=purpose, demonstrations=demonstrations)
 
     def require_gold(self, example: Example) -> None:
         """Refuses an example that cannot be learnt from or scored.
@@ -174,9 +163,7 @@ class LabelTask:
 
     def _given(self, example: Example, prediction: Prediction) -> str | None:
         """The label of a prediction, None where it could not be read."""
-        if (prediction.id, prediction.text) != (example.id, example.text):
-            fix = "score predictions against the examples they were made for"
-            raise DataError(f"prediction {prediction.id!r} is not about example {example.id!r}", where=example.where, fix=fix)
+        require_about(example, prediction)
         if prediction.status == "malformed":
             return None
         if prediction.label is None:
@@ -185,15 +172,12 @@ class LabelTask:
         return prediction.label
 
     def _probabilities(self, predictions: Sequence[Prediction]) -> Rates | None:
-        """Probabilities `(examples, labels)`; None unless every prediction that counts has them."""
-        rows = [None if prediction.status == "malformed" else prediction.probabilities for prediction in predictions]
-        for row, prediction in zip(rows, predictions, strict=True):
-            if row is not None and not (len(row) == len(self.labels) and min(row) >= 0 and abs(sum(row) - 1) <= _SLACK):
-                fix = f"give {len(self.labels)} that add up to 1, in the order of the task's labels"
-                raise DataError(f"{len(row)} probabilities that are none", where=f"prediction {prediction.id!r}", fix=fix)
-        if not rows or any(row is None for row in rows):
-            return None
-        return np.array(rows, dtype=np.float64)
+        """Those of the labels `(examples, labels)`, which add up to 1 for each text."""
+
+        def valid(row: Sequence[float]) -> bool:
+            return min(row) >= 0 and abs(sum(row) - 1) <= _SLACK
+
+        return probabilities(predictions, labels=len(self.labels), valid=valid, wanted="that add up to 1")
 
 
 def from_definition(definition: Definition, prompting: Prompting) -> LabelTask:

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
-
 from fintune.errors import ArtifactError, DataError
 from fintune.metrics import several_floors
 from fintune.metrics.intervals import Bootstrap
@@ -25,6 +23,7 @@ from fintune.tasks.base import Definition, Floor
 from fintune.tasks.label_names import require
 from fintune.tasks.prompts import Prompting
 from fintune.tasks.several_reading import SeveralReader, require_names, write
+from fintune.tasks.texts import asked, described, probabilities, require_about
 
 _NO_FLOORS: Mapping[str, Floor] = MappingProxyType({})
 
@@ -65,11 +64,7 @@ class SeveralTask:
     def describe(self) -> dict[str, Any]:
         """Everything that determines prompt, target and score, as plain JSON; labels as a list, since their order counts."""
         return {
-            "name": self.name,
-            "kind": self.kind,
-            "description": self.description,
-            "instruction": self.prompting.instruction,
-            "labels": [{"name": label, "meaning": meaning} for label, meaning in zip(self.labels, self.meanings, strict=True)],
+            **described(self),
             "numbers": dict(self.numbers),
             "prompt": self.prompting.describe(),
         }
@@ -80,13 +75,7 @@ class SeveralTask:
         Raises:
             DataError: for a demonstration that `target` refuses.
         """
-        return self.prompting.messages(
-            {"text": example.text},
-            labels=list(zip(self.labels, self.meanings, strict=True)),
-            key=example.id,
-            purpose=purpose,
-            demonstrations=[({"text": shown.text}, self.target(shown)) for shown in demonstrations],
-        )
+        return asked(self, example, purpose=purpose, demonstrations=demonstrations)
 
     def require_gold(self, example: Example) -> None:
         """Refuses an example that cannot be learnt from or scored.
@@ -179,9 +168,7 @@ class SeveralTask:
 
     def _given(self, example: Example, prediction: Prediction) -> tuple[str, ...] | None:
         """The labels of a prediction, None where it could not be read."""
-        if (prediction.id, prediction.text) != (example.id, example.text):
-            fix = "score predictions against the examples they were made for"
-            raise DataError(f"prediction {prediction.id!r} is not about example {example.id!r}", where=example.where, fix=fix)
+        require_about(example, prediction)
         if prediction.status == "malformed":
             return None
         if prediction.labels is None:
@@ -190,15 +177,12 @@ class SeveralTask:
         return self._ordered(prediction.labels, where=f"prediction {prediction.id!r}")
 
     def _probabilities(self, predictions: Sequence[Prediction]) -> Rates | None:
-        """Probabilities `(examples, labels)`, each by itself; None unless every prediction has been read and has them."""
-        rows = [None if prediction.status == "malformed" else prediction.probabilities for prediction in predictions]
-        for row, prediction in zip(rows, predictions, strict=True):
-            if row is not None and not (len(row) == len(self.labels) and min(row) >= 0 and max(row) <= 1):
-                fix = f"give {len(self.labels)} from 0 to 1, in the order of the task's labels"
-                raise DataError(f"{len(row)} probabilities that are none", where=f"prediction {prediction.id!r}", fix=fix)
-        if not rows or any(row is None for row in rows):
-            return None
-        return np.array(rows, dtype=np.float64)
+        """Those of the labels `(examples, labels)`, each by itself."""
+
+        def valid(row: Sequence[float]) -> bool:
+            return min(row) >= 0 and max(row) <= 1
+
+        return probabilities(predictions, labels=len(self.labels), valid=valid, wanted="from 0 to 1")
 
 
 def from_definition(definition: Definition, prompting: Prompting) -> SeveralTask:

@@ -22,6 +22,7 @@ from fintune.records import Example, Kind, Message, Prediction, Purpose, Span
 from fintune.tasks.base import Definition, Floor
 from fintune.tasks.prompts import Prompting
 from fintune.tasks.surfaces import read, write
+from fintune.tasks.texts import asked, described, require_about
 from fintune.text.align import Occurrences, align
 from fintune.text.literals import LiteralError
 
@@ -66,11 +67,7 @@ class SpansTask:
     def describe(self) -> dict[str, Any]:
         """Everything that determines prompt, target and score, as plain JSON; labels as a list, since their order counts."""
         return {
-            "name": self.name,
-            "kind": self.kind,
-            "description": self.description,
-            "instruction": self.prompting.instruction,
-            "labels": [{"name": label, "meaning": meaning} for label, meaning in zip(self.labels, self.meanings, strict=True)],
+            **described(self),
             "occurrences": self.occurrences,
             "prompt": self.prompting.describe(),
         }
@@ -81,13 +78,7 @@ class SpansTask:
         Raises:
             DataError: for a demonstration that `target` refuses.
         """
-        return self.prompting.messages(
-            {"text": example.text},
-            labels=list(zip(self.labels, self.meanings, strict=True)),
-            key=example.id,
-            purpose=purpose,
-            demonstrations=[({"text": shown.text}, self.target(shown)) for shown in demonstrations],
-        )
+        return asked(self, example, purpose=purpose, demonstrations=demonstrations)
 
     def require_gold(self, example: Example) -> None:
         """Refuses an example that cannot be learnt from or scored.
@@ -134,9 +125,7 @@ class SpansTask:
             DataError: where the two are not about the same text, spans lie outside it, or a label is outside the set.
         """
         gold = self._gold(example)
-        if (prediction.id, prediction.text) != (example.id, example.text):
-            fix = "score predictions against the examples they were made for"
-            raise DataError(f"prediction {prediction.id!r} is not about example {example.id!r}", where=example.where, fix=fix)
+        require_about(example, prediction)
         if prediction.status == "malformed":
             return SpanPair(example.text, gold, (), example.unaligned)
         if prediction.spans is None:
