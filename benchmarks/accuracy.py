@@ -55,7 +55,8 @@ TRIALS = {
         "sentiment-minilm",
         (0.82, 0.08, 0.1),
         ("data.links=drop",),
-        {"0": "negative", "1": "positive", "2": "neutral"},
+        method="paper",
+        rename={"0": "negative", "1": "positive", "2": "neutral"},
     ),
 }
 

@@ -6,18 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib import resources
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from fintune.report import comparison_plot, comparison_words, figures, svg, wording
 from fintune.report.comparison_entries import Disagreement, Shown, shown
-from fintune.report.html import COLOURS, policy
-from fintune.report.visible import visible
+from fintune.report.html import COLOURS, asset, policy, template
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    pass
 
 SENTENCES = 6
 """Pairs that the headline speaks of."""
@@ -37,27 +34,8 @@ def render(document: Mapping[str, Any], disagreements: Sequence[Disagreement]) -
     """
     from markupsafe import Markup
 
-    style = _asset("page.css") + _asset("comparison.css")
-    return _template().render(style=Markup(style), policy=policy(style), **_context(document, disagreements))
-
-
-@cache
-def _template() -> Template:
-    """The page's template, compiled."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-    from markupsafe import Markup
-
-    def safe(value: object) -> object:
-        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=FunctionLoader(_asset), autoescape=True, undefined=StrictUndefined, finalize=safe, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.get_template("comparison.html")
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    style = asset("page.css") + asset("comparison.css")
+    return template("comparison.html").render(style=Markup(style), policy=policy(style), **_context(document, disagreements))
 
 
 def _context(document: Mapping[str, Any], disagreements: Sequence[Disagreement]) -> dict[str, Any]:

@@ -64,21 +64,23 @@ def render(inputs: ReportInputs) -> str:
     """
     from markupsafe import Markup
 
-    style = _asset("page.css")
-    return _template().render(style=Markup(style), policy=policy(style), **_context(inputs))
+    style = asset("page.css")
+    return template("page.html").render(style=Markup(style), policy=policy(style), **_context(inputs))
 
 
 @cache
-def _template() -> Template:
-    """The page's template, compiled."""
-    from jinja2 import Environment, StrictUndefined
+def template(name: str) -> Template:
+    """A page's template, compiled; what it shows is escaped, and made visible."""
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
 
     def shown(value: object) -> object:
         return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_asset("page.html"))
+    environment = Environment(
+        loader=FunctionLoader(asset), autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template(name)
 
 
 def policy(style: str) -> str:
@@ -87,7 +89,8 @@ def policy(style: str) -> str:
     return f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A file beside this one, as text."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 

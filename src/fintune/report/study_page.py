@@ -6,25 +6,22 @@ a readable `study.json`; a study in any state has a report, which says what is m
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fintune.report import figures, svg
 from fintune.report.facts import is_digest
-from fintune.report.html import COLOURS, policy
+from fintune.report.html import COLOURS, asset, policy, template
 from fintune.report.study_context import Told, identity, told
 from fintune.report.study_csv import cells, effects_table
 from fintune.report.study_front import COSTS
 from fintune.report.study_markdown import markdown
 from fintune.report.study_reading import read
 from fintune.report.study_words import VERDICTS, ends, setting, signed
-from fintune.report.visible import visible
 from fintune.run import REPORT_HTML, read_json, write_file
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    pass
 
 STUDY, REPORT_MD, CELLS_CSV, EFFECTS_CSV = "study.json", "report.md", "cells.csv", "effects.csv"
 # Commands of cells that stand open; those of larger studies unfold.
@@ -55,10 +52,10 @@ def render(found: Told) -> str:
     """The page, complete."""
     from markupsafe import Markup
 
-    style = _asset("page.css") + _asset("study.css")
+    style = asset("page.css") + asset("study.css")
     labels = [row.name for table in found.labels[:1] for row in table.rows if not row.summary]
     colours = {label: f"c{index % COLOURS}" for index, label in enumerate(labels)}
-    return _template().render(
+    return template("study.html").render(
         style=Markup(style),
         policy=policy(style),
         told=found,
@@ -78,20 +75,3 @@ def render(found: Told) -> str:
         COSTS=COSTS,
         OPEN=OPEN,
     )
-
-
-@cache
-def _template() -> Template:
-    """The page's template, compiled."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    def shown(value: object) -> object:
-        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, finalize=shown, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(_asset("study.html"))
-
-
-def _asset(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
