@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fintune.errors import DataError
+from fintune.metrics import calibration
 from fintune.metrics.calibration import (
     BINS,
     MAX_TEMPERATURE,
@@ -152,3 +153,18 @@ def test_certainty_that_is_always_right_has_no_error_and_always_wrong_has_all():
     ones = np.ones(7)
     assert float(error(sums(ones, ones, members(ones)).sum(axis=0))) == 0.0
     assert float(error(sums(ones, np.zeros(7), members(ones)).sum(axis=0))) == 1.0
+
+
+def test_the_expected_error_is_what_a_model_shows_whose_confidences_are_true():
+    draw = np.random.default_rng(3)
+    confidence = draw.uniform(0.5, 1.0, 300)
+    member = calibration.members(confidence)
+    shown = [calibration.error(calibration.sums(confidence, draw.random(300) < confidence, member).sum(axis=0)) for _ in range(300)]
+    assert calibration.expected_error(confidence, member, seed=0) == pytest.approx(np.mean(shown), rel=0.05)
+
+
+def test_the_expected_error_falls_with_the_square_root_of_the_examples_and_is_none_for_certainty():
+    few, many = np.full(150, 0.8), np.full(15_000, 0.8)
+    errors = [calibration.expected_error(c, calibration.members(c), seed=1) for c in (few, many)]
+    assert errors[0] / errors[1] == pytest.approx(10, rel=0.15)
+    assert calibration.expected_error(np.ones(40), calibration.members(np.ones(40)), seed=1) == 0.0

@@ -18,6 +18,8 @@ Floats = NDArray[np.float64]
 
 BINS = 15
 """Bins of the calibration error, as in Guo et al. 2017."""
+DRAWS = 400
+"""Draws that `expected_error` averages over."""
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 20.0
 """Range of a fitted temperature: scores that separate the labels without error would otherwise be sharpened without end."""
 _HALVINGS = 60  # of the range: to the last bit of the inverse temperature
@@ -46,6 +48,26 @@ def error(totals: Floats) -> Floats:
     examples = totals[..., 0].sum(axis=-1)
     distance = np.abs(totals[..., 1] - totals[..., 2]).sum(axis=-1)
     return np.asarray(np.divide(distance, examples, out=np.zeros_like(examples), where=examples > 0))
+
+
+def expected_error(confidence: Floats, member: NDArray[np.int64], *, seed: int) -> float:
+    """The calibration error that would be measured if every confidence were true: what chance makes of few examples in a bin.
+
+    A measured error of about this size says nothing against a model. Mean over `DRAWS` draws of which predictions are right.
+    """
+    random, bins = np.random.default_rng(seed), int(member.max(initial=0)) + 1
+    wanted = np.bincount(member, weights=confidence, minlength=bins)
+    distances = [
+        np.abs(wanted - np.bincount(member, weights=random.random(len(member)) < confidence, minlength=bins)).sum() for _ in range(DRAWS)
+    ]
+    return float(np.mean(distances) / max(1, len(member)))
+
+
+def record(confidence: Floats, right: NDArray[Any], *, examples: int, level: float, seed: int) -> dict[str, Any]:
+    """The reliability of decisions as a JSON object: `{"examples", "expected", "bins"}`, see `expected_error` and `table`."""
+    member = members(confidence)
+    expected = expected_error(confidence, member, seed=seed)
+    return {"examples": examples, "expected": expected, "bins": table(confidence, right, member, level=level)}
 
 
 def table(confidence: Floats, right: NDArray[Any], member: NDArray[np.int64], *, level: float) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@
      "per_label": {LABEL: {"precision", "recall", "f1": {"value", "low", "high"}, "support": int, "predicted": int}},
      "confusion": {"labels": [..., "none"], "counts": [[int]]},      rows gold, columns predicted
      "malformed": {"count": int, "share": float},
-     "calibration": {"examples": int, "bins": [{"from", "to", "confidence": float, "count": int, "accuracy": {"value", "low", "high"}}]},
+     "calibration": {"examples": int, "expected": float,                            see `calibration.expected_error`
+                     "bins": [{"from", "to", "confidence": float, "count": int, "accuracy": {"value", "low", "high"}}]},
      "selective": {"area", "error": float, "points": [{"coverage", "confidence", "error"}]},       see `metrics.selective`
      "floors": {FLOOR: {NAME: {"value", "low", "high"}}}}
 
@@ -142,7 +143,7 @@ def build(
         "per_label": per_label(system, labels=labels, clusters=clusters, plan=plan),
         "confusion": {"labels": [*labels, NONE], "counts": confusion(system.gold, system.predicted, labels=len(labels)).tolist()},
         "malformed": {"count": unread, "share": unread / len(system.gold)},
-        "calibration": _reliability(system, level=plan.level),
+        "calibration": _reliability(system, plan=plan),
         "selective": _selective(system),
         "floors": {name: metrics(floor, labels=len(labels), clusters=clusters, plan=plan) for name, floor in floors.items()},
     }
@@ -154,9 +155,8 @@ def _selective(system: Judged) -> dict[str, Any]:
     return selective.record(system.confidence(system.probabilities), system.right)
 
 
-def _reliability(system: Judged, *, level: float) -> dict[str, Any]:
+def _reliability(system: Judged, *, plan: Bootstrap) -> dict[str, Any]:
     if system.probabilities is None:
         return {"examples": 0, "bins": []}
     confidence = system.confidence(system.probabilities)
-    bins = calibration.table(confidence, system.right, calibration.members(confidence), level=level)
-    return {"examples": len(system.gold), "bins": bins}
+    return calibration.record(confidence, system.right, examples=len(system.gold), level=plan.level, seed=plan.seed)

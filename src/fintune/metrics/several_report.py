@@ -6,7 +6,8 @@
      "per_label": {LABEL: {"precision", "recall", "f1": {"value", "low", "high"}, "support": int, "predicted": int}},
      "errors": {"label_missed": int, "label_added": int},
      "malformed": {"count": int, "share": float},
-     "calibration": {"examples": int, "bins": [{"from", "to", "confidence": float, "count": int, "accuracy": {"value", "low", "high"}}]},
+     "calibration": {"examples": int, "expected": float,                            see `calibration.expected_error`
+                     "bins": [{"from", "to", "confidence": float, "count": int, "accuracy": {"value", "low", "high"}}]},
      "selective": {"area", "error": float, "points": [{"coverage", "confidence", "error"}]},       see `metrics.selective`
      "floors": {FLOOR: {NAME: {"value", "low", "high"}}}}
 
@@ -172,12 +173,11 @@ def build(
         "per_label": per_label(system, labels=labels, clusters=clusters, plan=plan),
         "errors": {"label_missed": int(counts[2]), "label_added": int(counts[1])},
         "malformed": {"count": unread, "share": unread / len(system.gold)},
-        "calibration": {"examples": 0, "bins": []} if sure is None else _reliability(sure, system.decided, level=plan.level),
+        "calibration": {"examples": 0, "bins": []} if sure is None else _reliability(sure, system.decided, plan=plan),
         "selective": {"area": 0.0, "error": 0.0, "points": []} if sure is None else selective.record(sure.min(axis=1), system.right),
         "floors": {name: metrics(floor, clusters=clusters, plan=plan) for name, floor in floors.items()},
     }
 
 
-def _reliability(sure: Rates, right: Truths, *, level: float) -> dict[str, Any]:
-    flat = sure.ravel()
-    return {"examples": len(sure), "bins": calibration.table(flat, right.ravel(), calibration.members(flat), level=level)}
+def _reliability(sure: Rates, right: Truths, *, plan: Bootstrap) -> dict[str, Any]:
+    return calibration.record(sure.ravel(), right.ravel(), examples=len(sure), level=plan.level, seed=plan.seed)

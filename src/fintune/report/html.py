@@ -115,6 +115,7 @@ def _context(inputs: ReportInputs) -> dict[str, Any]:
         "groups": tables.group_rows(report),
         "probabilities": tables.probability_rows(report),
         "reliability": reliability.diagram(report),
+        "reliability_words": reliability.words(report),
         "coverage": coverage.diagram(report),
         "panels": curves.panels(inputs.log, kept_epoch=kept if isinstance(kept, int) else None),
         "matrix": tables.matrix(report),

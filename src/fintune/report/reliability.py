@@ -34,6 +34,17 @@ def bins(report: Mapping[str, Any]) -> tuple[Bin, ...]:
     return tuple(sorted(found, key=lambda one: one.confidence))
 
 
+def words(report: Mapping[str, Any]) -> str:
+    """What the calibration error is, and what chance alone makes of so few examples; "" without either."""
+    measured, expected = score(part(report, "metrics"), "ece"), number(part(report, "calibration").get("expected"))
+    if measured is None or expected is None:
+        return ""
+    return (
+        f"The calibration error is {decimal(measured.value)}; if every confidence were true, chance would make it about "
+        f"{decimal(expected)} on so many examples."
+    )
+
+
 def diagram(report: Mapping[str, Any]) -> Markup | None:
     """The bins as dots with their intervals, on one scale for both directions; None where there are none."""
     found = bins(report)
