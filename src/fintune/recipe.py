@@ -277,19 +277,24 @@ def available() -> list[str]:
 
 
 def locate(name: str) -> Path:
-    """The file of a bundled recipe or of a path.
+    """The file of a bundled recipe or of a path; errors as of `file_of`."""
+    return file_of(name, what="recipe", many="recipes", folder=BUNDLED, ending=".yaml", known=available())
+
+
+def file_of(name: str, *, what: str, many: str, folder: Path, ending: str, known: Sequence[str]) -> Path:
+    """The YAML file of a path, or of a bundled name: `name` and `ending` in `folder`.
 
     Raises:
-        RecipeError: where neither exists; the nearest bundled name is proposed.
+        RecipeError: where neither exists; the nearest of the `known` names is proposed.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
-            raise RecipeError(f"no recipe file {name!r}", fix=f"bundled recipes: {', '.join(available())}")
+            raise RecipeError(f"no {what} file {name!r}", fix=f"bundled {many}: {', '.join(known)}")
         return path
-    bundled = BUNDLED / f"{name}.yaml"
+    bundled = folder / f"{name}{ending}"
     if "/" in name or not bundled.is_file():
-        raise RecipeError(f"no recipe {name!r}", why="neither a bundled recipe nor a file", fix=did_you_mean(name, available()))
+        raise RecipeError(f"no {what} {name!r}", why=f"neither a bundled {what} nor a file", fix=did_you_mean(name, known))
     return bundled
 
 

@@ -127,20 +127,8 @@ def available() -> list[str]:
 
 
 def locate(name: str) -> Path:
-    """The file of a bundled study or of a path.
-
-    Raises:
-        RecipeError: where neither exists; the nearest bundled name is proposed.
-    """
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
-            raise RecipeError(f"no study file {name!r}", fix=f"bundled studies: {', '.join(available())}")
-        return path
-    bundled = BUNDLED / f"{name}{ENDING}"
-    if "/" in name or not bundled.is_file():
-        raise RecipeError(f"no study {name!r}", why="neither a bundled study nor a file", fix=did_you_mean(name, available()))
-    return bundled
+    """The file of a bundled study or of a path; errors as of `recipe.file_of`."""
+    return recipes.file_of(name, what="study", many="studies", folder=BUNDLED, ending=ENDING, known=available())
 
 
 def load(name: str | Path, *, data: Mapping[str, str] | None = None, overrides: Mapping[str, Any] | None = None) -> Spec:
