@@ -167,6 +167,11 @@ def test_no_page_names_a_path_of_some_machine(page: Path) -> None:
     assert not re.search(r"(?<![\w.])/(work|root|home|tmp|Users|mnt|opt|var)/|[A-Z]:\\", page.read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_no_page_holds_the_marks_of_an_unfinished_merge(page: Path) -> None:
+    assert not re.findall(r"^(?:<{7} .*|={7}|>{7} .*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
 def test_every_written_page_can_be_reached_from_the_readme() -> None:
     linked = {(page.parent / link.partition("#")[0]).resolve() for page in PAGES for link in _LINK.findall(prose(page))}
     folders = {DOCS / "decisions"}
