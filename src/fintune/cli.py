@@ -8,7 +8,6 @@ fintune predict runs/first --text "Apple paid $ 3 billion for Beats ."
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from pathlib import Path
@@ -18,13 +17,15 @@ import typer
 
 from fintune import __version__
 from fintune.cli_compare import compare
+from fintune.cli_data import corpus, infer_labels, split
 from fintune.cli_history import history
+from fintune.cli_recipes import copy, models, show
 from fintune.cli_studies import ablate
-from fintune.console import Ticker, Watch, mode, note, print_json, terminal
+from fintune.console import Ticker, Watch, mode, print_json, terminal
 from fintune.data.formats.base import ReadOptions
 from fintune.errors import DataError, UsageError
 from fintune.failures import Debug, leave
-from fintune.options import reads_data
+from fintune.options import Json, Output, Quiet, Set, reads_data, tell_rejected
 
 app = typer.Typer(
     name="fintune", help="Adapt open language models to financial text, and prove what came out.", no_args_is_help=True,
@@ -33,11 +34,6 @@ app = typer.Typer(
 
 app.command()(ablate)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no progress.")]
-Set = Annotated[list[str], typer.Option("--set", help="Override a recipe key: train.epochs=5", show_default=False)]
-Force = Annotated[bool, typer.Option("--force", help="Write over existing files.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.", show_default=False)]
 Rate = Annotated[
     float | None,
     typer.Option(
@@ -99,7 +95,7 @@ def check(
     else:
         from fintune.report.terminal import findings_table
 
-        _tell_rejected(rejected)
+        tell_rejected(rejected)
         counts = ", ".join(f"{len(part.examples):,} {name}" for name, part in loaded.items())
         if findings:
             terminal().print(findings_table(findings))
@@ -189,7 +185,7 @@ def evaluate(
 
     opened = load(run)
     loaded = load_for(opened.task, data, options)
-    _tell_rejected(loaded.rejected)
+    tell_rejected(loaded.rejected)
     opened.read_model()  # before the clock of the ticker starts
     shots = (0, 5) if baselines else ()
     with Ticker("predict", len(loaded.examples) * (1 + len(shots)), mode(quiet=quiet, json=json_)) as tick:
@@ -268,7 +264,7 @@ def score(
 
     definition = load_task(task)
     loaded = load_for(definition, data, options)
-    _tell_rejected(loaded.rejected)
+    tell_rejected(loaded.rejected)
     learnt = definition.learn_floors(load_for(definition, training, options).examples) if training else {}
     report = api.score(definition, loaded, seam.read(predictions), floors=learnt, source=data)
     _print_report(report, None, json_=json_)
@@ -298,165 +294,10 @@ def kv_heads(
     print(table(rows, score=opened.task.main_metric))
 
 
-@app.command()
-@reads_data
-def split(
-    data: Annotated[str, typer.Argument(help="Data to split.")],
-    options: ReadOptions,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for train.jsonl, validation.jsonl and test.jsonl.")],
-    method: Annotated[str, typer.Option(help="paper, stratified, group, time or hash.")] = "stratified",
-    fractions: Annotated[
-        str | None, typer.Option(help="Of train, validation and test, such as 0.7,0.1,0.2; the papers' otherwise.", show_default=False)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of every random choice; the papers' otherwise.", show_default=False)] = None,
-    task: Annotated[str, typer.Option(help="Task name or TOML file.")] = "finance-ner-7",
-    force: Force = False,
-    json_: Json = False,
-) -> None:
-    """Split data; near duplicates never fall across parts (reported, not moved, with the papers' order)."""
-    from fintune import run as folders
-    from fintune.api import make_folder, split_data
-    from fintune.data.formats.jsonl import dump
-    from fintune.data.load import load_for
-    from fintune.data.split import FRACTIONS, SEED
-    from fintune.tasks.base import load_task
-
-    loaded = load_for(load_task(task), data, options)
-    _tell_rejected(loaded.rejected)
-    parts = split_data(
-        loaded.examples,
-        method=method,
-        fractions=FRACTIONS if fractions is None else _fractions(fractions),
-        seed=SEED if seed is None else seed,
-    )
-    files = {name: output / f"{name}.jsonl" for name in parts.parts()}
-    for target in files.values():
-        _refuse_existing(target, force=force)
-    make_folder(output)
-    for name, examples in parts.parts().items():
-        folders.write_file(files[name], "".join(dump(e) + "\n" for e in examples))
-    counts = {name: len(examples) for name, examples in parts.parts().items()}
-    if json_:
-        print_json({"method": method, "examples": counts, "findings": [f.record() for f in parts.findings], "output": str(output)})
-        return
-    for finding in parts.findings:
-        note(f"{finding.code} {finding.message}")
-    print(", ".join(f"{name} {n:,}" for name, n in counts.items()) + f" in {output}")
-
-
-@app.command(name="infer-labels")
-@reads_data
-def infer_labels(
-    data: Annotated[str, typer.Argument(help="Labelled data.")],
-    options: ReadOptions,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Task file to write, such as my-task.toml.")],
-    force: Force = False,
-) -> None:
-    """Write a task file with the labels of the data and their counts, to be read, completed and used; lists make a task with several."""
-    from fintune import run as folders
-    from fintune.data.infer import task_file
-    from fintune.data.load import load_labelled
-
-    loaded = load_labelled(data, options)
-    _tell_rejected(loaded.rejected)
-    _refuse_existing(output, force=force)
-    folders.write_file(output, task_file(loaded.examples, name=output.stem, source=data))
-    print(output)
-
-
-@app.command()
-def show(
-    recipe: Annotated[str | None, typer.Argument(help="Bundled recipe or YAML file; all names without one.", show_default=False)] = None,
-    set_: Set = [],  # noqa: B006
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of recipes, for editors.")] = False,
-    json_: Json = False,
-) -> None:
-    """Print a recipe with every value and what it means."""
-    from fintune import recipe as recipes
-
-    if schema:
-        print(json.dumps(recipes.schema(), indent=2, ensure_ascii=False))
-    elif recipe is None:
-        listed = [recipes.load(name) for name in recipes.available()]
-        if json_:
-            print_json({"recipes": [{"name": r.name, "description": r.description, "task": r.task} for r in listed]})
-        else:
-            width = max(len(r.name) for r in listed)
-            print("\n".join(f"{r.name:{width}}  {r.description}" for r in listed))
-    else:
-        resolved = recipes.load(recipe, set_)
-        if json_:
-            print_json({"recipe": resolved.model_dump(mode="json"), "fingerprint": resolved.fingerprint()})
-        else:
-            sys.stdout.write(resolved.to_yaml(comments=True))
-
-
-@app.command()
-def copy(
-    recipe: Annotated[str, typer.Argument(help="Bundled recipe or YAML file.")],
-    target: Annotated[Path, typer.Argument(help="File to write.")],
-    set_: Set = [],  # noqa: B006
-    force: Force = False,
-) -> None:
-    """Copy a recipe, with every value and what it means, to edit it."""
-    from fintune import recipe as recipes
-    from fintune import run as folders
-
-    resolved = recipes.load(recipe, set_)
-    _refuse_existing(target, force=force)
-    folders.write_file(target, resolved.model_copy(update={"name": target.stem}).to_yaml(comments=True))
-    print(target)
-
-
-@app.command()
-def models(json_: Json = False) -> None:
-    """List the base models of the catalog, with licences and what they oblige to."""
-    from dataclasses import asdict
-
-    from fintune.models.catalog import catalog
-
-    entries = list(catalog().values())
-    if json_:
-        print_json({"models": [asdict(e) for e in entries]})
-        return
-    for entry in entries:
-        print(f"{entry.name}: {entry.id}, {entry.parameters / 1e6:,.0f} M parameters, {entry.licence}")
-        print(f"    For {entry.used_by}. {entry.obligations}")
-
-
-@app.command()
-def corpus(
-    slice_: Annotated[
-        str | None, typer.Option("--slice", help="Write this slice (train, validation, test, social, es, ...).", show_default=False)
-    ] = None,
-    kind: Annotated[str, typer.Option(help="spans, label (slice#topic or slice#sentiment) or answer.")] = "spans",
-    everything: Annotated[
-        bool, typer.Option("--everything", help="Write all annotation of the slice, relations and values included.")
-    ] = False,
-    output: Output = None,
-) -> None:
-    """Print the card of the bundled corpus, or write a slice of it as JSONL."""
-    from fintune import run as folders
-    from fintune.data.corpus import bundle
-    from fintune.data.formats.jsonl import dump
-
-    if everything and slice_ is None:
-        raise UsageError("--everything without --slice", fix="give a slice, such as --slice all")
-    if slice_ is None:
-        from fintune.data.corpus.card import card
-
-        text = card()
-    elif everything:
-        text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in bundle.records(slice_))
-    elif kind not in ("spans", "label", "answer"):
-        raise UsageError(f"unknown kind {kind!r}", where="--kind", fix="known: spans, label, answer")
-    else:
-        text = "".join(dump(example) + "\n" for example in bundle.load(slice_, kind))  # type: ignore[arg-type]
-    if output is not None:
-        folders.write_file(output, text)
-        print(output)
-    else:
-        sys.stdout.write(text)
+app.command()(split)
+app.command(name="infer-labels")(infer_labels)
+for _command in (show, copy, models, corpus):
+    app.command()(_command)
 
 
 @app.command()
@@ -478,24 +319,6 @@ def demo(
 
 app.command()(compare)
 app.command()(history)
-
-
-def _tell_rejected(rejected: Any) -> None:
-    for error in rejected:
-        note(f"skipped {error}")
-
-
-def _fractions(text: str) -> tuple[float, float, float]:
-    try:
-        train, validation, test = map(float, text.split(","))
-    except ValueError:
-        raise UsageError(f"fractions {text!r}", where="--fractions", why="not three numbers", fix="give for example 0.8,0.1,0.1") from None
-    return train, validation, test
-
-
-def _refuse_existing(target: Path, *, force: bool) -> None:
-    if target.exists() and not force:
-        raise UsageError(f"{str(target)!r} exists", fix="choose another name, or give --force")
 
 
 def _print_report(report: dict[str, Any], folder: Path | None, *, json_: bool) -> None:

@@ -1,6 +1,7 @@
-"""Reading options on the command line: each field of `ReadOptions` becomes the option its metadata names.
+"""Options that several commands have, and what they say to the user.
 
-A command that takes `options: ReadOptions` is decorated with `reads_data`; the options are stated in one place, with the readers.
+Each field of `ReadOptions` becomes the option its metadata names: a command that takes `options: ReadOptions` is decorated with
+`reads_data`. The options are stated in one place, with the readers.
 """
 
 from __future__ import annotations
@@ -8,13 +9,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from fintune.console import note
 from fintune.data.formats.base import ReadOptions
 from fintune.errors import UsageError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results only, no progress.")]
+Set = Annotated[list[str], typer.Option("--set", help="Override a recipe key: train.epochs=5", show_default=False)]
+Force = Annotated[bool, typer.Option("--force", help="Write over existing files.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.", show_default=False)]
 
 _PANEL = "Reading data"
 _PREFIX = "read_"  # keeps the parameters apart from a command's own
@@ -57,3 +66,15 @@ def _options(values: dict[str, Any]) -> ReadOptions:
                 raise UsageError(f"--rename {old}{equals}{new} is not OLD=NEW", fix="write e.g. --rename LOC=Location")
         given["rename"] = {old: new for old, _, new in pairs}
     return ReadOptions(**given)
+
+
+def refuse_existing(target: Path, *, force: bool) -> None:
+    """Refuse to write over a file without --force."""
+    if target.exists() and not force:
+        raise UsageError(f"{str(target)!r} exists", fix="choose another name, or give --force")
+
+
+def tell_rejected(rejected: Iterable[Exception]) -> None:
+    """Name the rows that were left out."""
+    for error in rejected:
+        note(f"skipped {error}")
