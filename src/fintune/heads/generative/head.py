@@ -7,7 +7,6 @@ have `fintune.heads.generative.seq2seq`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -28,13 +27,12 @@ from fintune.heads.calibrated import Calibration
 from fintune.heads.generative import attention, packs
 from fintune.heads.generative.chat import Chat
 from fintune.heads.generative.choices import choose
-from fintune.heads.generative.confidence import confidences
 from fintune.heads.generative.constrain import Constraint, Grammars
 from fintune.heads.generative.conversation import Conversation
 from fintune.heads.generative.generate import Written, generate
-from fintune.heads.generative.lengths import within
 from fintune.heads.generative.listed import Listed
 from fintune.heads.generative.shown import DEMONSTRATIONS, kept_demonstrations
+from fintune.heads.generative.writing import Messages, WritingHead
 from fintune.heads.noise import Noise, exact
 from fintune.metrics.calibration import apply_temperature
 from fintune.models import load
@@ -62,7 +60,7 @@ class Writer(nn.Module):
         return packs.forward(self.adapted, batch, noise=self.noise if self.training else None)
 
 
-class GenerativeHead:
+class GenerativeHead(WritingHead):
     """Encoding, loss and decoding of written targets for one task, chat and recipe."""
 
     group = 1  # packs have no padding, so nothing is sorted by length
@@ -74,14 +72,14 @@ class GenerativeHead:
         max_new_tokens: int | None, positions: int | None, demonstrations: Demonstrations | None = None,
         calibration: Calibration = Calibration(),
     ) -> None:  # fmt: skip
-        self.task, self.chat, self.labels, self.prompt = task, chat, task.labels, prompt
-        self.max_tokens, self.too_long = max_tokens, too_long
-        self.sharing, self.pack_tokens, self.reasons = sharing, pack_tokens, chat.thinking == "reason"
+        super().__init__(
+            task, prompt, max_tokens=max_tokens, too_long=too_long, max_new_tokens=max_new_tokens, demonstrations=demonstrations
+        )
+        self.chat, self.sharing, self.pack_tokens, self.reasons = chat, sharing, pack_tokens, chat.thinking == "reason"
         usual = {"label": "choices", "labels": "constrained", "spans": "constrained", "answer": "free"}[task.kind]
         self.decoding = ("free" if self.reasons else usual) if decoding == "auto" else decoding
-        self.max_new_tokens, self.demonstrations, self.calibration = max_new_tokens, demonstrations, calibration
+        self.calibration = calibration
         self.positions = math.inf if positions is None else positions
-        self.left_out: list[str] = []
         self._require_decoding()
 
     @property
@@ -93,33 +91,12 @@ class GenerativeHead:
         """Template, tokenizer and thinking switch, with the task's prompt: the contract between training and prediction."""
         return {"head": "generative", **self.chat.describe(), "task": self.task.describe()}
 
-    @cached_property
-    def contract(self) -> str:
-        """Hash of `describe`, which every prediction carries."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
-
     def keep(self) -> Mapping[str, str]:
         """What was fitted on validation examples and the demonstrations, where there are any."""
         shown = {} if self.demonstrations is None else {DEMONSTRATIONS: self.demonstrations.dump()}
         return {**calibrated.files(self.calibration), **shown}
 
-    def encode(self, examples: Sequence[Example], purpose: Purpose) -> list[Conversation]:
-        """Conversations of the examples, in order; with their targets for training.
-
-        Raises:
-            RecipeError: where conversations for training are longer than `max_tokens` and not to be left out.
-        """
-        if purpose == "train" and self.demonstrations is None and self.prompt.demonstrations:
-            self.demonstrations = Demonstrations(examples, count=self.prompt.demonstrations, choose=self.prompt.choose)
-        made = [self._conversation(i, example, purpose) for i, example in enumerate(examples)]
-        if purpose == "predict":
-            return made
-        kept, self.left_out = within(made, max_tokens=self.max_tokens, too_long=self.too_long)
-        return kept
-
-    def _conversation(self, index: int, example: Example, purpose: Purpose) -> Conversation:
-        shown = self.demonstrations.of(example) if self.demonstrations is not None else ()
-        messages = self.task.messages(example, purpose=purpose, demonstrations=shown)
+    def _conversation(self, index: int, example: Example, messages: Messages, purpose: Purpose) -> Conversation:
         prompt = self.chat.prompt(messages)
         if purpose == "predict":
             return Conversation(index, example, prompt)
@@ -178,15 +155,7 @@ class GenerativeHead:
         )  # fmt: skip
 
     def _read(self, item: Conversation, written: Written) -> Prediction:
-        raw = written.text if written.text is not None else self.chat.decode(written.ids)
-        found = self.task.parse(raw, item.source)
-        if not written.finished and found.status == "ok":
-            found = replace(found, status="repaired", reason="closed at the token limit")
-        sure = math.exp(sum(written.logprobs)) if written.logprobs else None
-        if found.spans:
-            weights = confidences(self.tokenizer, written, found.spans)
-            found = replace(found, spans=tuple(replace(s, confidence=w) for s, w in zip(found.spans, weights, strict=True)))
-        return replace(found, confidence=sure)
+        return self._found(self.tokenizer, self.chat.decode(written.ids) if written.text is None else written.text, item, written)
 
     def _constraint(self, example: Example) -> Constraint | None:
         if self.decoding == "free":

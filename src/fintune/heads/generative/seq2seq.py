@@ -7,9 +7,7 @@ spelt in other characters (`fintune.heads.generative.spelling`). Refuses reasoni
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -25,16 +23,15 @@ from fintune.data.demonstrations import Demonstrations
 from fintune.errors import ArtifactError, RecipeError
 from fintune.heads.base import IGNORED, Assembled, moved
 from fintune.heads.generative import packs
-from fintune.heads.generative.confidence import confidences
 from fintune.heads.generative.constrain import Constraint, Grammars
 from fintune.heads.generative.conversation import Conversation, Rendered
 from fintune.heads.generative.generate import Written
 from fintune.heads.generative.greedy import Greedy
-from fintune.heads.generative.lengths import within
 from fintune.heads.generative.plain_text import PlainText
 from fintune.heads.generative.rewriter import Rewriter
 from fintune.heads.generative.shown import DEMONSTRATIONS, kept_demonstrations
 from fintune.heads.generative.spelling import Spelling
+from fintune.heads.generative.writing import Messages, WritingHead
 from fintune.heads.noise import Noise
 from fintune.models import load
 from fintune.models.adapter import attach
@@ -50,7 +47,7 @@ _DECODING = {
 }  # fmt: skip
 
 
-class Seq2SeqHead:
+class Seq2SeqHead(WritingHead):
     """Encoding, loss and decoding of targets that an encoder-decoder writes, for one task and tokenizer.
 
     Args:
@@ -76,11 +73,11 @@ class Seq2SeqHead:
         self, task: Task, tokenizer: Any, *, prompt: Prompt, max_tokens: int, too_long: str, decoding: str, max_new_tokens: int | None,
         demonstrations: Demonstrations | None = None,
     ) -> None:  # fmt: skip
-        self.task, self.labels, self.tokenizer, self.prompt = task, task.labels, tokenizer, prompt
-        self.max_tokens, self.too_long, self.max_new_tokens = max_tokens, too_long, max_new_tokens
-        self.demonstrations = demonstrations
+        super().__init__(
+            task, prompt, max_tokens=max_tokens, too_long=too_long, max_new_tokens=max_new_tokens, demonstrations=demonstrations
+        )
+        self.tokenizer = tokenizer
         self.decoding = _DECODING[task.kind][0] if decoding == "auto" else decoding
-        self.left_out: list[str] = []
         self._words, self.spelling = PlainText(tokenizer), Spelling(tokenizer)
         if tokenizer.eos_token_id is None:
             raise ArtifactError("the tokenizer has no end token", where=tokenizer.name_or_path, fix="use another base model")
@@ -95,32 +92,11 @@ class Seq2SeqHead:
             "end": str(self.tokenizer.convert_ids_to_tokens(self.end)), "task": self.task.describe(),
         }  # fmt: skip
 
-    @cached_property
-    def contract(self) -> str:
-        """Hash of `describe`, which every prediction carries."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
-
     def keep(self) -> Mapping[str, str]:
         """The demonstrations, where there are any."""
         return {} if self.demonstrations is None else {DEMONSTRATIONS: self.demonstrations.dump()}
 
-    def encode(self, examples: Sequence[Example], purpose: Purpose) -> list[Conversation]:
-        """Prompts of the examples, in order; with their targets for training.
-
-        Raises:
-            RecipeError: for targets that do not come back from the vocabulary, or conversations that are too long.
-        """
-        if purpose == "train" and self.demonstrations is None and self.prompt.demonstrations:
-            self.demonstrations = Demonstrations(examples, count=self.prompt.demonstrations, choose=self.prompt.choose)
-        made = [self._conversation(i, example, purpose) for i, example in enumerate(examples)]
-        if purpose == "predict":
-            return made
-        kept, self.left_out = within(made, max_tokens=self.max_tokens, too_long=self.too_long)
-        return kept
-
-    def _conversation(self, index: int, example: Example, purpose: Purpose) -> Conversation:
-        shown = self.demonstrations.of(example) if self.demonstrations is not None else ()
-        messages = self.task.messages(example, purpose=purpose, demonstrations=shown)
+    def _conversation(self, index: int, example: Example, messages: Messages, purpose: Purpose) -> Conversation:
         prompt = self._rendered(self.spelling.legible("\n\n".join(message["content"] for message in messages)), supervised=False)
         if purpose == "predict":
             return Conversation(index, example, prompt)
@@ -199,13 +175,7 @@ class Seq2SeqHead:
         return [replace(self._read(item, score), prompt_hash=self.contract) for item, score in zip(items, scores, strict=True)]
 
     def _read(self, item: Conversation, written: Written) -> Prediction:
-        found = self.task.parse(self._text(written.ids) if written.text is None else written.text, item.source)
-        if not written.finished and found.status == "ok":
-            found = replace(found, status="repaired", reason="closed at the token limit")
-        if found.spans:
-            weights = confidences(self.tokenizer, written, found.spans)
-            found = replace(found, spans=tuple(replace(s, confidence=w) for s, w in zip(found.spans, weights, strict=True)))
-        return replace(found, confidence=math.exp(sum(written.logprobs)) if written.logprobs else None)
+        return self._found(self.tokenizer, self._text(written.ids) if written.text is None else written.text, item, written)
 
     def _constraint(self, example: Example) -> Constraint | None:
         if self.decoding == "free":
