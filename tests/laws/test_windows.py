@@ -18,7 +18,8 @@ import tiny
 from fintune.errors import GateError
 from fintune.heads.tagger import Transitions
 from fintune.heads.tags import Tagset
-from fintune.heads.token import TokenHead, Window, cut, stitch
+from fintune.heads.token import TokenHead, Window, stitch
+from fintune.heads.windows import cut
 from fintune.predict.run import batches, predict
 from fintune.records import Example, Prediction, Span
 from fintune.text.words import Grain, words

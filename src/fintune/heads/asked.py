@@ -12,7 +12,7 @@ from typing import Any
 
 from fintune.errors import ArtifactError, DataError
 from fintune.heads.base import IGNORED
-from fintune.heads.token import cut
+from fintune.heads.windows import cut
 from fintune.records import Example
 from fintune.tasks.base import Purpose
 

@@ -20,13 +20,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-from fintune.errors import ArtifactError, GateError, RecipeError
+from fintune.errors import GateError, RecipeError
 from fintune.heads import calibrated
 from fintune.heads.base import IGNORED, Assembled, moved
 from fintune.heads.calibrated import Calibration
 from fintune.heads.classifier import Classifier, Pooling, balanced_weights, losses
 from fintune.heads.noise import Noise
-from fintune.heads.token import cut
+from fintune.heads.windows import around, cut
 from fintune.metrics.calibration import apply_temperature
 from fintune.models import load
 from fintune.models.adapter import attach
@@ -82,12 +82,7 @@ class SequenceHead:
         self.overlap, self.label_smoothing, self.gamma = overlap_tokens, label_smoothing, gamma
         self.weighted, self.pooling, self.links, self.calibration = weighted, pooling, links, calibration
         self._ids = {label: number for number, label in enumerate(self.labels)}
-        probe = tokenizer("a", return_special_tokens_mask=True)
-        ids, special = probe["input_ids"], probe["special_tokens_mask"]
-        body = [i for i, flag in enumerate(special) if not flag]
-        if not tokenizer.is_fast or not body:
-            raise ArtifactError("the base model has no fast tokenizer", where=tokenizer.name_or_path, fix="use a model with tokenizer.json")
-        self.prefix, self.suffix = ids[: body[0]], ids[body[-1] + 1 :]
+        self.prefix, self.suffix = around(tokenizer)
         self.room = max_tokens - len(self.prefix) - len(self.suffix)
         self.padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 

@@ -19,11 +19,12 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AutoModelForTokenClassification
 
-from fintune.errors import ArtifactError, GateError
+from fintune.errors import GateError
 from fintune.heads.base import IGNORED, Assembled, moved
 from fintune.heads.noise import Noise
 from fintune.heads.tagger import Tagger
 from fintune.heads.tags import IMPOSSIBLE, Tagset, best_path
+from fintune.heads.windows import around, cut
 from fintune.models import load
 from fintune.models.adapter import attach
 from fintune.models.catalog import Base
@@ -69,12 +70,7 @@ class TokenHead:
         self.tagset, self.tokenizer, self.label_smoothing, self.grain = tagset, tokenizer, label_smoothing, grain
         self.labels = tagset.labels
         self.overlap = overlap_tokens
-        probe = tokenizer("a", return_special_tokens_mask=True)
-        ids, special = probe["input_ids"], probe["special_tokens_mask"]
-        body = [i for i, flag in enumerate(special) if not flag]
-        if not tokenizer.is_fast or not body:
-            raise ArtifactError("the base model has no fast tokenizer", where=tokenizer.name_or_path, fix="use a model with tokenizer.json")
-        self.prefix, self.suffix = ids[: body[0]], ids[body[-1] + 1 :]
+        self.prefix, self.suffix = around(tokenizer)
         self.room = max_tokens - len(self.prefix) - len(self.suffix)
         self.padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
 
@@ -247,19 +243,6 @@ def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -
     return Assembled(model, head, matched)
 
 
-def cut(tokens: int, room: int, overlap: int, *, breaks: list[int]) -> list[tuple[int, int]]:
-    """Windows `[start, end)` over `tokens` positions, of at most `room`, beginning at word starts, sharing about `overlap`."""
-    if tokens <= room:
-        return [(0, tokens)]
-    windows = [(0, room)]
-    while windows[-1][1] < tokens:
-        earliest = windows[-1][1] - overlap
-        # The next window begins at the first word start in the shared stretch; a single word longer than that is cut.
-        start = next((b for b in breaks if earliest <= b < windows[-1][1]), earliest)
-        windows.append((start, min(start + room, tokens)))
-    return windows
-
-
 def stitch(parts: Sequence[tuple[Window, np.ndarray]], count: int, tags: int) -> np.ndarray:
     """Emissions `(count, tags)` of a text from those of its windows: each word by the window that sees most tokens on both sides."""
     emissions = np.full((count, tags), IMPOSSIBLE, np.float32)
@@ -268,9 +251,9 @@ def stitch(parts: Sequence[tuple[Window, np.ndarray]], count: int, tags: int) ->
     for window, scores in parts:
         for k, position in enumerate(window.heads):
             word = window.first + k
-            around = min(position, window.length - position)
-            if around > best[word]:
-                best[word], emissions[word] = around, scores[k]
+            seen = min(position, window.length - position)
+            if seen > best[word]:
+                best[word], emissions[word] = seen, scores[k]
     return emissions
 
 
