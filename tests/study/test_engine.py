@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from study_jobs import write
 
+import small_bases
 import tiny
 from fintune import run as folders
 from fintune.data.formats.jsonl import dump
@@ -102,6 +103,27 @@ def test_what_cells_have_alike_is_encoded_once(whole: tuple[Path, Path, dict[str
     assert len(events) == 4
     assert [event["bytes"] for event in events] == [None] * 4  # the first one's was told before it started
     assert len([event for event in whole[2]["events"] if event["event"] == "needs"]) == 4
+
+
+def test_an_unmodified_base_is_scored_once_without_and_with_solved_examples(studies: Forks, tmp_path: Path) -> None:
+    texts = [example.text for example in tiny.examples()]
+    base = small_bases.write(tmp_path / "base", "qwen3-0.6b", texts)
+    settings = {
+        "model.base": str(base), "data.max_tokens": 2048, "predict.max_new_tokens": 8, "train.epochs": 1, "train.precision": "fp32",
+        "predict.precision": "fp32",
+    }  # fmt: skip
+    study = write(tmp_path, base, recipe="ner-qwen3-0.6b", set=settings, axes={"seed": {"key": "seed", "values": [0, 1]}}, baselines=[0, 2])
+    ended = job(studies, study, tmp_path / "out")
+    assert ended.status == 0, ended.result
+    assert ended.result["failed"] == []
+    found = ended.result["table"]["baselines"]
+    assert found.keys() == {"empty", "gazetteer", "zero-shot", "few-shot (2)"}
+    (report,) = (tmp_path / "out" / "baselines").glob("*/report.json")  # one base, whatever the number of cells
+    assert {name: folders.read_json(report)["baselines"][name] for name in ("zero-shot", "few-shot (2)")} == {
+        name: found[name] for name in ("zero-shot", "few-shot (2)")
+    }
+    again = job(studies, study, tmp_path / "out")
+    assert {event["event"] for event in again.result["events"]} == {"study"}
 
 
 # ---------------------------------------------------------------- called again
@@ -218,10 +240,11 @@ def test_on_a_signal_cells_save_their_state_and_the_next_call_goes_on(studies: F
 class Place:
     """A launcher that runs nothing: jobs end when asked for events, after writing what a finished cell leaves."""
 
-    def __init__(self, needs: int, memory: int, cores: int) -> None:
-        self.told = {"bytes": needs, "memory": memory, "slots": cores, "cores": cores, "devices": 0}
+    def __init__(self, needs: int, memory: int, cores: int, *, devices: int = 0) -> None:
+        self.told = {"bytes": needs, "memory": memory, "slots": devices or cores, "cores": cores, "devices": devices}
         self.jobs: list[dict[str, Any]] = []
         self.most, self.threads = 0, set[int]()
+        self.together: list[list[int | None]] = []
 
     def prepare(self, job: Any) -> Event:
         return self.told
@@ -230,6 +253,7 @@ class Place:
         self.jobs.append(job)
         self.most = max(self.most, len(self.jobs))
         self.threads.add(job["threads"])
+        self.together.append([running["device"] for running in self.jobs])
 
     def events(self, timeout: float) -> list[Event]:
         job = self.jobs.pop(0)
@@ -269,20 +293,32 @@ GIB = 1 << 30
 def test_as_many_run_at_once_as_memory_and_cores_allow(
     tmp_path: Path, needs: int, memory: int, cores: int, limits: dict[str, int], most: int, threads: int
 ) -> None:
+    place = Place(needs, memory, cores)
+    six_seeds(tmp_path, place, limits)
+    assert (place.most, place.threads) == (most, {threads})
+
+
+def test_cells_at_once_have_a_gpu_each(tmp_path: Path) -> None:
+    place = Place(GIB, 100 * GIB, 16, devices=3)
+    six_seeds(tmp_path, place, {})
+    assert max(map(len, place.together)) == 3
+    assert all(sorted(used) == sorted({*used} & {0, 1, 2}) for used in place.together)
+
+
+def six_seeds(folder: Path, place: Place, limits: dict[str, int]) -> None:
+    """A study of six cells, run at a place."""
     examples = "".join(dump(example) + "\n" for example in tiny.examples(8))
-    (tmp_path / "a.jsonl").write_text(examples, encoding="utf-8")
-    study = tmp_path / "x.study.yaml"
+    (folder / "a.jsonl").write_text(examples, encoding="utf-8")
+    study = folder / "x.study.yaml"
     study.write_text(json.dumps({
-        "question": "?", "recipe": "ner-minilm", "data": {"train": str(tmp_path / "a.jsonl"), "test": str(tmp_path / "a.jsonl")},
+        "question": "?", "recipe": "ner-minilm", "data": {"train": str(folder / "a.jsonl"), "test": str(folder / "a.jsonl")},
         "axes": {"seed": {"key": "seed", "values": [0, 1, 2, 3, 4, 5]}}, "limits": limits, "floors": "none",
     }))  # fmt: skip
-    made = outline(Request(study, output=tmp_path / "out"))
+    made = outline(Request(study, output=folder / "out"))
     made.folder.mkdir()
     table = Table(made.folder, made.spec, made.maker.data, task={"name": "t", "kind": "spans", "metric": "m"}, command="")
-    place = Place(needs, memory, cores)
     Engine(Plan(made.folder, made.maker, table, made.points), lambda: place, lambda event: None).run()
     assert {row["status"] for row in table.rows.values()} == {"finished"}
-    assert (place.most, place.threads) == (most, {threads})
 
 
 @pytest.mark.skipif(importlib.util.find_spec("optuna") is None, reason="optuna is not installed")
