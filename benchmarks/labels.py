@@ -3,10 +3,10 @@
 MiniLM with LoRA on all linear layers reads whole texts and scores each label at the first token, which is what stock PEFT computes
 from the same adapter, so that all ways can be compared label by label. Prediction goes from texts to labels with probabilities; models
 are loaded beforehand, and every way has had one turn before the first that counts. `Trainer.predict` takes 8 texts a batch, which is
-its default, or 64, or 64 in bf16; `pipeline` takes one text after the other, or 64. `compiled` is torch.compile with dynamic shapes,
-`ONNX` the merged network in ONNX Runtime (`pip install onnx onnxscript onnxruntime`), in fp32 and with weights and activations in 8
-bits. `no links` reads less than the rest. Training is in `labels_training.py`. The adapter is trained for a moment (`--steps`), so that
-labels are not at random.
+its default, or 64, or 64 in bf16; `pipeline` takes one text after the other, or 64. `fintune` computes the adapter beside the base,
+`merged` within it, as the label recipes for a CPU have it. `compiled` is torch.compile with dynamic shapes, `ONNX` the merged network in
+ONNX Runtime (`pip install onnx onnxscript onnxruntime`), in fp32 and with weights and activations in 8 bits. `no links` reads less than
+the rest. Training is in `labels_training.py`. The adapter is trained for a moment (`--steps`), so that labels are not at random.
 
     python benchmarks/labels.py [--threads 2] [--rounds 5] [--texts 512] [--steps 100] [--training-steps 20] [--data tfns]
 """
@@ -135,7 +135,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     file, name, rename = DATA[given.data]
     path = common.data_file(file)
-    recipe = recipes.load(name if path else "topic-minilm", ["head.pooling=first"])
+    recipe = recipes.load(name if path else "topic-minilm", ["head.pooling=first", "predict.adapter=beside"])
     data = str(path or common.CORPUS)
     examples = load_for(load_task(recipe.task), data, ReadOptions(rename=rename if path else {})).examples
     built = labels_training.trained(recipe, examples, count=given.steps)
