@@ -13,11 +13,12 @@ import pytest
 
 import fintune as ft
 import tiny
-from fintune import api, cli, run
+from fintune import cli, run
 from fintune.data.demonstrations import Demonstrations
 from fintune.data.formats.base import ReadOptions
 from fintune.data.formats.jsonl import dump
 from fintune.data.load import load_for
+from fintune.data.split import split
 from fintune.errors import ArtifactError, DataError, UsageError
 from fintune.heads.build import build
 from fintune.predict.run import predict
@@ -178,7 +179,7 @@ def test_examples_that_would_not_be_shown_are_refused(place: Place) -> None:
 def test_of_a_split_only_what_was_trained_on_is_shown(place: Place, tmp_path: Path) -> None:
     recipe = tiny.chat_recipe(place.base, {"train.epochs": 1, "predict.max_new_tokens": 8})
     model = ft.train(recipe, data=place.train, split="paper", output=tmp_path / "run")
-    parts = api.split_data(load_for(model.task, place.train).examples, method="paper")
+    parts = split(load_for(model.task, place.train).examples, method="paper")
     pool = model._pool(None, ReadOptions())
     assert [e.id for e in pool] == [e.id for e in parts.train]
     assert len(pool) < LEARNT

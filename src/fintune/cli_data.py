@@ -31,15 +31,15 @@ def split(
 ) -> None:
     """Split data; near duplicates never fall across parts (reported, not moved, with the papers' order)."""
     from fintune import run as folders
-    from fintune.api import make_folder, split_data
     from fintune.data.formats.jsonl import dump
     from fintune.data.load import load_for
     from fintune.data.split import FRACTIONS, SEED
+    from fintune.data.split import split as split_examples
     from fintune.tasks.base import load_task
 
     loaded = load_for(load_task(task), data, options)
     tell_rejected(loaded.rejected)
-    parts = split_data(
+    parts = split_examples(
         loaded.examples,
         method=method,
         fractions=FRACTIONS if fractions is None else _fractions(fractions),
@@ -48,7 +48,7 @@ def split(
     files = {name: output / f"{name}.jsonl" for name in parts.parts()}
     for target in files.values():
         refuse_existing(target, force=force)
-    make_folder(output)
+    folders.make(output)
     for name, examples in parts.parts().items():
         folders.write_file(files[name], "".join(dump(e) + "\n" for e in examples))
     counts = {name: len(examples) for name, examples in parts.parts().items()}

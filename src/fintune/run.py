@@ -265,3 +265,15 @@ def _record(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) else None
+
+
+def make(place: Path) -> None:
+    """Make a folder with those above it.
+
+    Raises:
+        ResourceError: where the system refuses.
+    """
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise disk_error(error, place) from None
