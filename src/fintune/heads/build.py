@@ -30,6 +30,8 @@ HEADS = {
     "generative": "fintune.heads.generative.head:assemble",
 }
 """How each type of head is assembled from recipe, task and base."""
+SEVERAL = "fintune.heads.several:assemble"
+"""The same of a sequence head for a task with several labels a text."""
 KINDS = {
     "token": ("spans",), "sequence": ("label", "labels"), "span": ("answer",), "generative": ("spans", "label", "labels", "answer"),
 }  # fmt: skip
@@ -75,7 +77,8 @@ def build(recipe: Recipe, task: Task, *, kept: Path | None = None) -> Built:
 
 def assembled(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -> Assembled:
     """Model and head of a recipe on a base that was found, drawn from the recipe's seed; errors as of `build`."""
-    module, _, function = HEADS[recipe.head.type].partition(":")
+    many = recipe.head.type == "sequence" and task.kind == "labels"
+    module, _, function = (SEVERAL if many else HEADS[recipe.head.type]).partition(":")
     assemble: Callable[..., Assembled] = getattr(import_module(module), function)
     torch.manual_seed(recipe.seed)  # before any weight is drawn: the output layer's, then the adapter's
     return assemble(recipe, task, base, kept)

@@ -249,12 +249,7 @@ def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -
     load.require_room(network, recipe.data.max_tokens)
     adapted, matched = attach(network, recipe.adapter, task_type=task_type)
     noise = None if recipe.train.noise == "none" else Noise(recipe.train.noise, recipe.train.noise_alpha)
-    model = Classifier(adapted, noise, head.pooling)
-    if task.kind != "labels":
-        return Assembled(model, head, matched)
-    from fintune.heads.several import several
-
-    return Assembled(model, several(head, recipe.train, kept), matched)
+    return Assembled(Classifier(adapted, noise, head.pooling), head, matched)
 
 
 def pooling_of(network: Any, wanted: str) -> Pooling:

@@ -20,15 +20,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from fintune.errors import ArtifactError, RecipeError
-from fintune.heads.base import IGNORED, Scored
+from fintune.heads import sequence
+from fintune.heads.base import IGNORED, Assembled, Scored
 from fintune.heads.calibrated import Calibration
 from fintune.heads.classifier import balanced_weights
 from fintune.heads.sequence import SequenceHead, Window, averaged
 from fintune.metrics.calibration import apply_temperature
 from fintune.metrics.several import best_margin, truths
-from fintune.recipe import Train
+from fintune.models.catalog import Base
+from fintune.recipe import Recipe
 from fintune.records import Example, Prediction, Purpose
 from fintune.run import read_json
+from fintune.tasks.base import Task
 
 DECISIONS = "decisions.json"
 SCHEMA_VERSION = 1
@@ -187,19 +190,20 @@ def _units(gold: np.ndarray) -> np.ndarray:
     return units
 
 
-def several(texts: SequenceHead, train: Train, kept: Path | None) -> SeveralHead:
-    """The head of a recipe; `kept` is the adapter folder of a finished run.
+def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -> Assembled:
+    """The classifier of a recipe, deciding on each label by itself; `kept` is the adapter folder of a finished run.
 
     Raises:
-        RecipeError: for balanced sampling, which a text with several labels has no place in.
-        ArtifactError: where the folder keeps something else than a score.
+        ArtifactError, RecipeError, SafetyError: as of `sequence.assemble`; for balanced sampling, which a text with several labels has no
+            place in; where the folder keeps something else than a score to decide by.
     """
-    if train.balance == "sampling":
+    if recipe.train.balance == "sampling":
         raise RecipeError(
             "train.balance=sampling with several labels a text", where="train.balance", why="a text cannot be drawn for one of its labels",
             fix="set train.balance=weights, or train.loss=focal",
         )  # fmt: skip
-    return SeveralHead(texts, margin=_margin_in(kept))
+    made = sequence.assemble(recipe, task, base, kept)
+    return Assembled(made.model, SeveralHead(made.head, margin=_margin_in(kept)), made.matched)
 
 
 def _margin_in(kept: Path | None) -> float:

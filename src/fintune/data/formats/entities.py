@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from fintune.data.formats.base import ReadOptions, Rejected, Row, Source, as_source, checked_id, checked_text, shown
-from fintune.data.formats.objects import objects
+from fintune.data.formats.objects import records
 from fintune.data.formats.offsets import known_keys
-from fintune.data.formats.strict_json import parse_line
 from fintune.errors import DataError
 from fintune.records import Example, Meta
 
@@ -34,17 +33,15 @@ def read(source: Path | Source, options: ReadOptions) -> Iterator[Row]:
         DataError: the file as a whole cannot be read.
     """
     source = as_source(source)
-    for number, text in objects(source, options.encoding):
-        where = f"{source.name}:{number}"
+    for where, record in records(source, options.encoding, fix='give {"text": ..., "entities": [...]}'):
         try:
-            if isinstance(text, DataError):
-                raise text
-            record = parse_line(text, where=where)
-            if not isinstance(record, dict) or not isinstance(record.get("entities"), list):
+            if isinstance(record, DataError):
+                raise record
+            if not isinstance(record.get("entities"), list):
                 raise DataError(f"{shown(record)} has no list of entities", where=where, fix='give {"text": ..., "entities": [...]}')
             known_keys(record, KEYS, what="key", where=where)
             whole = checked_text(record.get("text"), key="text", where=where)
-            name = checked_id(record["id"], where=where) if "id" in record else f"{source.stem}:{number}"
+            name = checked_id(record["id"], where=where) if "id" in record else f"{source.stem}:{where.rpartition(':')[2]}"
         except DataError as error:
             yield Rejected(error)
             continue

@@ -17,9 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from fintune.data.formats.base import ReadOptions, Rejected, Row, Source, as_source, checked_id, checked_text, shown
-from fintune.data.formats.objects import objects
+from fintune.data.formats.objects import records
 from fintune.data.formats.programs import DECIMALS, ProgramError, Result, Trace, run_assignments, run_calls, same_result
-from fintune.data.formats.strict_json import parse_line
 from fintune.errors import DataError
 from fintune.records import Answer, Example, Meta
 from fintune.text.numbers import Value, plain
@@ -35,14 +34,10 @@ def read(source: Path | Source, options: ReadOptions) -> Iterator[Row]:
         DataError: the file as a whole cannot be read.
     """
     source = as_source(source)
-    for number, text in objects(source, options.encoding):
-        where = f"{source.name}:{number}"
+    for where, record in records(source, options.encoding, fix="give an object with 'qa' or 'questions'"):
         try:
-            if isinstance(text, DataError):
-                raise text
-            record = parse_line(text, where=where)
-            if not isinstance(record, dict):
-                raise DataError(f"{shown(record)} is not a JSON object", where=where, fix="give an object with 'qa' or 'questions'")
+            if isinstance(record, DataError):
+                raise record
             yield _conversation(record, options, where) if "questions" in record else _question(record, options, where)
         except DataError as error:
             yield Rejected(error)

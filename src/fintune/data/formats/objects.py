@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from fintune.data.formats.base import Source
+from fintune.data.formats.base import Source, shown
 from fintune.data.formats.lines import Line, text_lines
+from fintune.data.formats.strict_json import parse_line
 from fintune.errors import DataError
 
 _BLANKS = re.compile(r"[ \t\n\r]*")
@@ -37,6 +39,26 @@ def objects(source: Source, encoding: str) -> Iterator[tuple[int, str | DataErro
     else:
         raise DataError("the file holds blank lines only", where=source.name, fix="give at least one object")
     yield from ((number, line) for number, line in lines if isinstance(line, DataError) or line.strip())
+
+
+def records(source: Source, encoding: str, *, fix: str) -> Iterator[tuple[str, dict[str, Any] | DataError]]:
+    """Each object with the `file:line` it begins on; in its place what is wrong with it, which `fix` mends where it is no object.
+
+    Raises:
+        DataError: as of `objects`.
+    """
+    for number, text in objects(source, encoding):
+        where = f"{source.name}:{number}"
+        try:
+            if isinstance(text, DataError):
+                raise text
+            record = parse_line(text, where=where)
+            if not isinstance(record, dict):
+                raise DataError(f"{shown(record)} is not a JSON object", where=where, fix=fix)
+        except DataError as error:
+            yield where, error
+        else:
+            yield where, record
 
 
 def _whole(line: Line) -> str:

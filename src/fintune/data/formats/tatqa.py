@@ -17,8 +17,7 @@ from typing import Any
 
 from fintune.data.formats.base import ReadOptions, Rejected, Row, Source, as_source, checked_id, checked_text, shown
 from fintune.data.formats.finqa import drawn
-from fintune.data.formats.objects import objects
-from fintune.data.formats.strict_json import parse_line
+from fintune.data.formats.objects import records
 from fintune.errors import DataError
 from fintune.records import Answer, Example, Meta
 from fintune.text.numbers import plain
@@ -83,13 +82,11 @@ def read_spans(source: Path | Source, options: ReadOptions) -> Iterator[Row]:
 
 def _records(source: Source, options: ReadOptions) -> Iterator[tuple[_Page, Any, str]]:
     """Page and record of each question, or in the record's place what is wrong with the page."""
-    for number, text in objects(source, options.encoding):
-        where = f"{source.name}:{number}"
+    for where, value in records(source, options.encoding, fix="write it like the published files"):
         try:
-            if isinstance(text, DataError):
-                raise text
-            value = parse_line(text, where=where)
-            page, questions = _page(value, where), value.get("questions") if isinstance(value, dict) else None
+            if isinstance(value, DataError):
+                raise value
+            page, questions = _page(value, where), value.get("questions")
             if not isinstance(questions, list):
                 raise DataError(f"'questions' is {shown(questions)}, not a list", where=where, fix="give the questions of the page")
         except DataError as error:
@@ -102,9 +99,7 @@ def _records(source: Source, options: ReadOptions) -> Iterator[tuple[_Page, Any,
                 yield page, DataError(f"{shown(record)} is not a question", where=where, fix="give an object with 'question'"), where
 
 
-def _page(value: object, where: str) -> _Page:
-    if not isinstance(value, dict):
-        raise DataError(f"{shown(value)} is not a JSON object", where=where, fix="write it like the published files")
+def _page(value: Mapping[str, Any], where: str) -> _Page:
     table, paragraphs = value.get("table"), value.get("paragraphs")
     rows = table.get("table") if isinstance(table, dict) else None
     if not isinstance(table, dict) or not isinstance(rows, list):
