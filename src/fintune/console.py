@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Any, Literal
 
 Mode = Literal["bars", "lines", "quiet"]
+WIDTH = 120
+"""Columns of tables in files and pipes."""
 
 
 def mode(*, quiet: bool, json: bool) -> Mode:
@@ -35,10 +37,11 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 
 def terminal() -> Any:
-    """Standard output for tables and marked text; plain where it is no terminal."""
+    """Standard output for tables and marked text; plain where it is no terminal, and of `WIDTH` unless COLUMNS says otherwise."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    free = not sys.stdout.isatty() and "COLUMNS" not in os.environ
+    return Console(highlight=False, width=WIDTH if free else None)
 
 
 class Watch:
