@@ -15,6 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from made_up_study import ALL, grid, rate, study, unfinished
 
+from fintune.report.study_context import told
 from fintune.report.study_contrast import balanced
 from fintune.report.study_effects import effects
 from fintune.report.study_interactions import interactions, pooled, spreads
@@ -155,6 +156,16 @@ def test_axes_that_add_up_have_no_interaction():
     assert {one.verdict for one in exact.contrasts.values()} == {"identical"}
     (jittered,) = interactions(read(document(axes, {at: score + noise.gauss(0, 1e-3) for at, score in scores.items()})))
     assert {one.verdict for one in jittered.contrasts.values()} == {"none"}
+    assert [name for name, _ in told(read(document(axes, scores))).shows] == ["rank", "noise"]
+
+
+def test_what_a_study_shows_names_two_axes_of_which_one_depends_on_the_other():
+    axes = {"rank": ["0", "1"], "noise": ["0", "1"], "seed": ["0", "1", "2"]}
+    noise = random.Random(4)
+    scores = {at: 0.8 - 0.2 * (at[:2] == ("1", "1")) + noise.gauss(0, 1e-3) for at in itertools.product(*axes.values())}
+    *_, (name, words) = told(read(document(axes, scores))).shows
+    assert name == "rank and noise"
+    assert words.startswith("The effect of noise depends on rank at 1, 1.")
 
 
 @SLOW

@@ -17,12 +17,16 @@ from fintune.report.study_curves import Learning, learning
 from fintune.report.study_effects import Effect, effects
 from fintune.report.study_interactions import Interaction, Mean, interactions, pooled, spreads
 from fintune.report.study_table import Study
-from fintune.report.study_words import interplay, metric, remarks, sentence
+from fintune.report.study_words import depending, interplay, metric, remarks, sentence
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The parts of the report. `shows` is a sentence for each axis; `data` are the data sets by name, `environment` what it ran on."""
+    """The parts of the report.
+
+    `shows` is a sentence for each axis, and for each two that depend on each other; `data` are the data sets by name, `environment` what it
+    ran on.
+    """
 
     study: Study
     title: str
@@ -57,6 +61,7 @@ def told(study: Study) -> Told:
     """The report of a study in any state."""
     document = study.document
     found = effects(study) if study.crossed else ()
+    crossed = interactions(study) if study.crossed and study.done else ()
     means = spreads(study)
     best = study_search.best(study)
     command = document.get("command")
@@ -66,12 +71,12 @@ def told(study: Study) -> Told:
         question=study.question or study.description,
         description=study.description.removeprefix(study.question).strip() if study.question else "",
         metric=metric(study),
-        shows=tuple((effect.axis.name, sentence(effect)) for effect in found),
+        shows=(*((effect.axis.name, sentence(effect)) for effect in found), *depending(crossed)),
         remarks=tuple(remarks(study, found)),
         counts=tuple(_counts(study)),
         effects=found,
         levels=study_levels.levels(study, found),
-        interactions=tuple((one, interplay(one)) for one in interactions(study)) if study.crossed and study.done else (),
+        interactions=tuple((one, interplay(one)) for one in crossed),
         learning=learning(study),
         best=best,
         warning=study_search.warning(study, best) if best else "",

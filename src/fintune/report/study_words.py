@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from fintune.report.figures import Score, counted, duration, scaled, size
 from fintune.report.study_contrast import Difference, Labels
@@ -167,6 +167,14 @@ def interplay(found: Interaction) -> str:
     tested = [contrast for contrast in found.contrasts.values() if contrast.p is not None]
     why = "" if tested else ": that takes at least two seeds of all four corners"
     return f"No interaction of {names} is shown{why}."
+
+
+def depending(found: Sequence[Interaction]) -> Iterator[tuple[str, str]]:
+    """For each two axes of which one's effect is shown to depend on the other: their names, and how to read the means of either."""
+    for one in found:
+        if any(contrast.verdict in ("higher", "lower") for contrast in one.contrasts.values()):
+            mixed = f"The means of {one.first.name} and of {one.second.name} above mix what differs: read the two at once."
+            yield f"{one.first.name} and {one.second.name}", f"{interplay(one)} {mixed}"
 
 
 def remarks(study: Study, found: Sequence[Effect]) -> list[str]:
