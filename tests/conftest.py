@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 import tiny
 from fintune.recipe import Recipe
 from fintune.records import Example
 from forks import Forks
+
+settings.register_profile("fintune", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("fintune")
 
 
 @pytest.fixture(scope="session")
