@@ -15,7 +15,7 @@ from fintune.data import review
 from fintune.data.card import card
 from fintune.data.formats.base import ReadOptions
 from fintune.data.load import Loaded, load_for
-from fintune.data.split import split
+from fintune.data.split import split as split_examples
 from fintune.errors import ArtifactError, UsageError
 from fintune.heads import calibrated
 from fintune.recipe import Recipe
@@ -250,7 +250,7 @@ class Run:
         if loaded.fingerprint != trained["fingerprint"]:
             raise ArtifactError("the training data have changed since", where=trained["source"], fix="give --examples")
         held = self.manifest["data"].get("split")
-        return split(loaded.examples, method=held).train if held else loaded.examples
+        return split_examples(loaded.examples, method=held).train if held else loaded.examples
 
     def _untrained(self, baselines: Sequence[int], examples: Data | None, options: ReadOptions) -> dict[str, Any]:
         """Heads for the base model without the adapter, by name, each shown a number of solved examples."""

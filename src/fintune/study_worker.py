@@ -29,6 +29,7 @@ from fintune.api import Run
 from fintune.data.load import Loaded, load
 from fintune.errors import ArtifactError, FintuneError
 from fintune.recipe import from_settings
+from fintune.study import machine
 from fintune.tasks.base import Task, load_task
 from fintune.train import order
 from fintune.train.preflight import certify
@@ -227,7 +228,7 @@ def _child(job: Mapping[str, Any], out: int, shelf: Shelf) -> NoReturn:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         if job["device"] is not None:
-            os.environ["CUDA_VISIBLE_DEVICES"] = str(job["device"])
+            os.environ["CUDA_VISIBLE_DEVICES"] = machine.gpu(job["device"])
         status = attempt(job, lambda event: _write(out, {**event, "cell": job["cell"]}), shelf)
     finally:
         sys.stdout.flush()

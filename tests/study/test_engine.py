@@ -21,7 +21,7 @@ import tiny
 from fintune import run as folders
 from fintune.data.formats.jsonl import dump
 from fintune.errors import ArtifactError
-from fintune.study import search
+from fintune.study import machine, search
 from fintune.study.ablate import Request, outline, run
 from fintune.study.engine import Engine, Plan
 from fintune.study.launch import Event
@@ -303,6 +303,14 @@ def test_cells_at_once_have_a_gpu_each(tmp_path: Path) -> None:
     six_seeds(tmp_path, place, {})
     assert max(map(len, place.together)) == 3
     assert all(sorted(used) == sorted({*used} & {0, 1, 2}) for used in place.together)
+
+
+@pytest.mark.parametrize(("visible", "names"), [(None, ["0", "1"]), ("2,3", ["2", "3"]), ("GPU-8f, GPU-1c", ["GPU-8f", "GPU-1c"])])
+def test_a_cell_gets_one_of_the_gpus_that_the_study_may_use(monkeypatch: pytest.MonkeyPatch, visible: str | None, names: list[str]) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert [machine.gpu(number) for number in range(2)] == names
 
 
 def six_seeds(folder: Path, place: Place, limits: dict[str, int]) -> None:

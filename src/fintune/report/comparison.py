@@ -7,14 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fintune.report import comparison_plot, comparison_words, figures, svg, wording
 from fintune.report.comparison_entries import Disagreement, Shown, shown
 from fintune.report.html import COLOURS, asset, policy, template
-
-if TYPE_CHECKING:
-    pass
 
 SENTENCES = 6
 """Pairs that the headline speaks of."""

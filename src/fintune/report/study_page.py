@@ -7,7 +7,6 @@ a readable `study.json`; a study in any state has a report, which says what is m
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from fintune.report import figures, svg
 from fintune.report.facts import is_digest
@@ -19,9 +18,6 @@ from fintune.report.study_markdown import markdown
 from fintune.report.study_reading import read
 from fintune.report.study_words import VERDICTS, ends, setting, signed
 from fintune.run import REPORT_HTML, read_json, write_file
-
-if TYPE_CHECKING:
-    pass
 
 STUDY, REPORT_MD, CELLS_CSV, EFFECTS_CSV = "study.json", "report.md", "cells.csv", "effects.csv"
 # Commands of cells that stand open; those of larger studies unfold.

@@ -53,10 +53,7 @@ class Comparison:
 
         page = render(self.document, self.disagreements)
         texts = {"comparison.html": page, "comparison.md": markdown(self.document), "comparison.csv": csv_text(self.document)}
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise folders.disk_error(error, folder) from None
+        folders.make(folder)
         for name, text in texts.items():
             folders.write_file(folder / name, text)
         folders.write_json(folder / "comparison.json", self.document)

@@ -14,6 +14,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpu(number: int) -> str:
+    """What CUDA_VISIBLE_DEVICES has to say for one of the GPUs that this process may use, counted from 0."""
+    allowed = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return allowed[number] if allowed else str(number)
+
+
 def memory() -> int:
     """Bytes that cells may take together: a share of what the system says is available, or where it does not, of all there are."""
     try:
