@@ -1,12 +1,14 @@
 """What the label and question recipes for a CPU score on public data: several seeds, with the floors beside them.
 
-A test part is held out: of sentences and topics so that its texts have no near duplicate in the rest (`stratified`), of TFNS at random, and
-scored once more without such texts (`clean`). A part of the rest validates, and chose whatever was chosen. The model is trained on
-what is left, and the floors on the same rows. The seed of the split stays, that of the training varies.
+A test part is held out: of sentences and topics so that its texts have no near duplicate in the rest (`stratified`), of headlines with
+all entities of each (`group`), of TFNS at random, and scored once more without such texts (`clean`). A part of the rest validates, and
+chose whatever was chosen. The model is trained on what is left, and the floors on the same rows. The seed of the split stays, that of
+the training varies.
 
     python benchmarks/accuracy.py sentiment [--seeds 0,1,2] [--threads 2] [--set train.epochs=3]
     python benchmarks/accuracy.py topic
     python benchmarks/accuracy.py tfns
+    python benchmarks/accuracy.py per-entity
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -45,11 +47,15 @@ class Trial:
     settings: tuple[str, ...] = ()
     method: str = "stratified"
     rename: Mapping[str, str] = field(default_factory=dict)
+    on_bad: Literal["stop", "skip"] = "stop"
 
 
 TRIALS = {
     "sentiment": Trial("sentiment/fpb_allagree.jsonl", "sentiment-minilm", (0.7, 0.1, 0.2)),
     "topic": Trial("topic/twitter_topic20_train.jsonl.gz", "topic-minilm", (0.86, 0.04, 0.1)),
+    "per-entity": Trial(
+        "sentiment/sentfin_train.jsonl", "sentiment-minilm", (0.82, 0.08, 0.1), ("task=sentiment-per-entity",), "group", on_bad="skip"
+    ),
     "tfns": Trial(
         "sentiment/tfns_train.jsonl",
         "sentiment-minilm",
@@ -76,7 +82,7 @@ def main() -> None:
     path = common.data_file(trial.file)
     if path is None:
         sys.exit(f"{trial.file} is not below $FINTUNE_DATA")
-    data = load(path, ReadOptions(rename=trial.rename), kind="label").examples
+    data = load(path, ReadOptions(rename=trial.rename, on_bad=trial.on_bad), kind="label").examples
     parts = split(data, method=trial.method, fractions=trial.fractions)
     print(", ".join(f"{name} {len(part):,}" for name, part in parts.parts().items()), *given.overrides, file=sys.stderr, flush=True)
     lines = []

@@ -77,6 +77,8 @@ class Head(Section):
     pooling: Literal["auto", "first", "mean", "last"] = "auto"
     """Of a sequence head, what speaks for the text: its first token through the base's own pooling, the mean of all tokens, or the
     last token of a model that reads in one direction; `auto` is `last` for such models, else `first`."""
+    words_weight: float = Field(default=0.0, ge=0)
+    """Of a sequence head, what the scores of a logistic regression on words and pairs of words count for beside the network's; 0: none."""
     dropout: Share = 0.1
     """Probability of dropping an input of the output layer during training."""
 
@@ -151,6 +153,8 @@ class Train(Section):
     """Exponent of the focal loss; 0 is cross-entropy."""
     balance: Literal["none", "weights", "sampling"] = "none"
     """Of a sequence head, against uneven labels: `weights` lets each label count alike in the loss, `sampling` draws each alike often."""
+    masking: Share = 0.0
+    """Of a sequence head, probability of hiding a token of the text behind the encoder's mask token during training."""
     noise: Literal["none", "neftune", "uniform"] = "none"
     """Noise on embeddings: `neftune` is U(-1, 1) x noise_alpha / sqrt(tokens x width) of an example, `uniform` U(-1, 1) x noise_alpha."""
     noise_alpha: float = Field(default=5.0, ge=0)

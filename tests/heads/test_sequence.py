@@ -176,6 +176,22 @@ def test_there_is_noise_in_training_and_none_in_prediction(tiny_base: Path) -> N
         assert not torch.equal(parts.model(batch["tokens"], batch["mask"]), quiet)
 
 
+def test_tokens_are_hidden_in_training_and_none_in_prediction(tiny_base: Path) -> None:
+    parts, plain = assembled(tiny_base, train=Train(masking=1.0)), assembled(tiny_base)
+    tokens = parts.head.collate(parts.head.encode([Example("1", "Shares fell 3 % .")], "predict"))["tokens"]
+    mask = torch.ones_like(tokens)
+    every = torch.full_like(tokens, parts.head.tokenizer.mask_token_id)
+    every[:, 0], every[:, -1] = tokens[:, 0], tokens[:, -1]
+    with torch.no_grad():
+        assert torch.equal(parts.model.train()(tokens, mask), plain.model.eval()(every, mask))
+        assert torch.equal(parts.model.eval()(tokens, mask), plain.model(tokens, mask))
+
+
+def test_a_base_without_a_mask_token_hides_nothing(tiny_llama: Path) -> None:
+    with pytest.raises(RecipeError, match=r"train\.masking=0\.1.*no mask token"):
+        assembled(tiny_llama, train=Train(masking=0.1))
+
+
 def test_what_prediction_must_share_with_training_is_told(tiny_base: Path) -> None:
     parts = assembled(tiny_base)
     told = parts.head.describe()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import tiny
 from fintune.heads.build import Built, build
-from fintune.heads.noise import Noise
+from fintune.heads.noise import Masking, Noise
 from fintune.tasks.base import load_task
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=6)
@@ -109,3 +109,27 @@ def test_noise_of_no_size_changes_nothing(tiny_base: Path) -> None:
     for built in (silent, plain):
         built.model.train()
     assert torch.equal(forward(silent), forward(plain))
+
+
+@given(st.floats(0.05, 1.0), st.integers(0, 2**31))
+def test_masking_hides_about_its_share_and_never_a_special_token(share: float, seed: int) -> None:
+    tokens = torch.arange(5, 2005).reshape(20, 100)
+    tokens[:, 0], tokens[:, -1] = 2, 3
+    torch.manual_seed(seed)
+    hidden = Masking(share, mask=4, spared=[0, 2, 3])(tokens)
+    replaced = hidden != tokens
+    assert (hidden[replaced] == 4).all()
+    assert not replaced[:, 0].any()
+    assert not replaced[:, -1].any()
+    ordinary = 20 * 98
+    assert abs(int(replaced.sum()) - share * ordinary) <= 6 * math.sqrt(ordinary * share * (1 - share)) + 1e-6
+
+
+def test_masking_draws_anew_each_time_from_the_seed() -> None:
+    tokens = torch.arange(5, 405).reshape(4, 100)
+    hide = Masking(0.3, mask=4, spared=[])
+    torch.manual_seed(1)
+    first, second = hide(tokens), hide(tokens)
+    torch.manual_seed(1)
+    assert torch.equal(hide(tokens), first)
+    assert not torch.equal(first, second)

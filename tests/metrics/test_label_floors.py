@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fintune.errors import ArtifactError, DataError
-from fintune.metrics.label_floors import from_record, learn, weighed
+from fintune.metrics.label_floors import from_record, learn
 from fintune.records import Example
+from fintune.text.regression import weighed
 
 WORDS = {"positive": ("rose", "gained"), "negative": ("fell", "lost"), "neutral": ("named", "met")}
 ROWS = st.lists(st.tuples(st.text("ab c é%", max_size=12), st.sampled_from("xyz")), min_size=1, max_size=12)

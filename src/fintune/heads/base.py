@@ -81,6 +81,21 @@ class Fitted(Head, Protocol):
         """Set `margin` to what serves these examples best."""
 
 
+@runtime_checkable
+class Learning(Head, Protocol):
+    """A head with a part of its own that is learnt from the training examples before the network is trained."""
+
+    def learn(self, examples: Sequence[Example]) -> None:
+        """Learn it."""
+
+
+def ready(head: Head, examples: Sequence[Example]) -> list[Any]:
+    """The items of the training examples, of a head that has learnt what it learns by itself."""
+    if isinstance(head, Learning):
+        head.learn(examples)
+    return head.encode(examples, "train")
+
+
 @dataclass(frozen=True, slots=True)
 class Assembled:
     """A model ready to train, its head, and what the adapter sits on. `model.adapted` is the network under its adapter."""

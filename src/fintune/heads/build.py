@@ -87,7 +87,8 @@ def assembled(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) 
 def _require_labels(recipe: Recipe) -> None:
     """Refuses settings of the sequence head elsewhere, where they would do nothing, and smoothing with focal loss."""
     settings = {
-        "head.pooling": recipe.head.pooling != "auto", "train.loss": recipe.train.loss != "cross-entropy",
+        "head.pooling": recipe.head.pooling != "auto", "head.words_weight": recipe.head.words_weight > 0,
+        "train.loss": recipe.train.loss != "cross-entropy", "train.masking": recipe.train.masking > 0,
         "train.balance": recipe.train.balance != "none",
     }  # fmt: skip
     for key, given in settings.items():

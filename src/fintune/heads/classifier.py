@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fintune.heads.base import IGNORED
-from fintune.heads.noise import Noise
+from fintune.heads.noise import Masking, Noise
 
 Pooling = Literal["first", "mean", "last"]
 
@@ -23,10 +23,13 @@ Pooling = Literal["first", "mean", "last"]
 class Classifier(nn.Module):
     """A stock model under its adapter; `forward` gives scores `(batch, labels)`."""
 
-    def __init__(self, adapted: nn.Module, noise: Noise | None = None, pooling: Pooling = "first") -> None:
+    def __init__(
+        self, adapted: nn.Module, noise: Noise | None = None, pooling: Pooling = "first", masking: Masking | None = None
+    ) -> None:  # fmt: skip
         super().__init__()
         self.adapted = adapted
         self.noise = noise
+        self.masking = masking
         self.pooling = pooling
 
     def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
@@ -36,6 +39,8 @@ class Classifier(nn.Module):
             tokens: ids `(batch, tokens)`; with `last` padded on the left, else on the right.
             mask: 1 where there is a token, `(batch, tokens)`.
         """
+        if self.masking is not None and self.training:
+            tokens = self.masking(tokens)
         embedded = self.adapted.get_base_model().get_input_embeddings()(tokens)  # type: ignore[operator, union-attr]
         if self.noise is not None and self.training:
             embedded = self.noise(embedded, mask)

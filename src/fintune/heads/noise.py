@@ -1,10 +1,13 @@
-"""Noise on token embeddings during training: scaled by the example's own length, whatever the layout of the batch.
+"""What training adds to the input at random: noise on token embeddings, and tokens hidden behind the mask token.
 
-Padded batches and packs are both served. `exact` says where packs may share a prefix and still draw as they would without.
+Noise is scaled by the example's own length, whatever the layout of the batch: padded batches and packs are both served.
+`exact` says where packs may share a prefix and still draw as they would without.
 `pytest tests/laws/test_noise.py tests/heads/test_noise_in_packs.py` exercises it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -56,6 +59,21 @@ class Noise:
     def _measure(self, noise: Tensor, embedded: Tensor) -> None:
         with torch.no_grad():
             self.ratio = torch.linalg.vector_norm(noise, dtype=torch.float32) / torch.linalg.vector_norm(embedded, dtype=torch.float32)
+
+
+class Masking:
+    """Hides a share of the tokens behind the mask token, each token by a draw of its own; ids in `spared` are never hidden.
+
+    Source: token cutoff (arXiv 2009.13818) leaves such tokens' embeddings zero; the mask token is what an encoder met in pretraining.
+    """
+
+    def __init__(self, share: float, *, mask: int, spared: Sequence[int]) -> None:
+        self.share, self.mask, self.spared = share, mask, torch.tensor(spared)
+
+    def __call__(self, tokens: Tensor) -> Tensor:
+        """Ids `(batch, tokens)`, some of them replaced."""
+        drawn = torch.rand(tokens.shape, device=tokens.device) < self.share
+        return tokens.masked_fill(drawn & ~torch.isin(tokens, self.spared.to(tokens.device)), self.mask)
 
 
 def exact(sharing: str, *, noise: Noise | None, dropout: float) -> str:

@@ -2,7 +2,8 @@
 
 The classifier is a stock model under a peft adapter, whose output layer is trained in full; decision 0012 says how its tokens are
 pooled. A text longer than a window is cut into overlapping windows, each learns the gold label, and their scores are averaged by
-length. A pooling that does not fit the model is refused. `fintune train sentiment-minilm` trains one.
+length. A regression on words may stand beside it. A pooling that does not fit the model is refused. `fintune train topic-minilm`
+trains one.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from fintune.errors import GateError, RecipeError
-from fintune.heads import calibrated
+from fintune.heads import calibrated, words
 from fintune.heads.base import IGNORED, Assembled, moved
 from fintune.heads.calibrated import Calibration
 from fintune.heads.classifier import Classifier, Pooling, balanced_weights, losses
-from fintune.heads.noise import Noise
+from fintune.heads.noise import Masking, Noise
 from fintune.heads.windows import around, cut
-from fintune.metrics.calibration import apply_temperature
+from fintune.heads.words import Beside
+from fintune.metrics.calibration import apply_temperature, softmax
 from fintune.models import load
 from fintune.models.adapter import attach
 from fintune.models.catalog import Base
@@ -76,11 +78,12 @@ class SequenceHead:
     def __init__(
         self, labels: Sequence[str], tokenizer: Any, *, max_tokens: int, overlap_tokens: int, label_smoothing: float = 0.0,
         gamma: float = 0.0, weighted: bool = False, pooling: Pooling = "first", links: Links = "keep",
-        calibration: Calibration = Calibration(),
+        beside: Beside | None = None, calibration: Calibration = Calibration(),
     ) -> None:  # fmt: skip
         self.labels, self.tokenizer = tuple(labels), tokenizer
         self.overlap, self.label_smoothing, self.gamma = overlap_tokens, label_smoothing, gamma
         self.weighted, self.pooling, self.links, self.calibration = weighted, pooling, links, calibration
+        self.beside = beside or Beside()
         self._ids = {label: number for number, label in enumerate(self.labels)}
         self.prefix, self.suffix = around(tokenizer)
         self.room = max_tokens - len(self.prefix) - len(self.suffix)
@@ -95,7 +98,8 @@ class SequenceHead:
     def stock_note(self) -> str:
         """What stock PEFT gives."""
         scores = "scores of tokens, whose mean is the label's score" if self.pooling == "mean" else "the same scores"
-        return f"They give {scores}; `fintune.load(run)` averages those of long texts and calibrates them."
+        more = f" adds {self.beside.weight:g} times those of `{words.WORDS}`," if self.beside.weight else ""
+        return f"They give {scores}; `fintune.load(run)`{more} averages those of long texts and calibrates them."
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -108,19 +112,29 @@ class SequenceHead:
         return f"Labels, in id order: `{json.dumps(list(self.labels), ensure_ascii=False)}`"
 
     def describe(self) -> dict[str, Any]:
-        """The labels and the special tokens around a text."""
-        return {"head": "sequence", "labels": list(self.labels), "prefix": self.prefix, "suffix": self.suffix, "links": self.links}
+        """The labels, the special tokens around a text, and what a regression on words counts for."""
+        described = {"head": "sequence", "labels": list(self.labels), "prefix": self.prefix, "suffix": self.suffix, "links": self.links}
+        return {**described, "words_weight": self.beside.weight} if self.beside.weight else described
 
     def keep(self) -> Mapping[str, str]:
-        """What was fitted on validation examples, where there is anything."""
-        return calibrated.files(self.calibration)
+        """The regression on words, and what was fitted on validation examples, where there is anything."""
+        return {**self.beside.files(), **calibrated.files(self.calibration)}
+
+    def learn(self, examples: Sequence[Example]) -> None:
+        """Fit the regression on words, where there is to be one."""
+        gold = np.array([[label == example.label for label in self.labels] for example in examples])
+        self.beside.learn(self.as_read(examples), gold, self.labels, link=softmax)
+
+    def as_read(self, examples: Sequence[Example]) -> list[str]:
+        """The texts as they are read."""
+        return [_LINK.sub(" ", e.text) if self.links == "drop" else e.text for e in examples]
 
     def encode(self, examples: Sequence[Example], purpose: Purpose) -> list[Window]:
         """Windows of the examples in order, at least one each; with their gold for training."""
         if not examples:
             return []
         units = balanced_weights([e.label for e in examples]) if self.weighted and purpose == "train" else {}
-        texts = [_LINK.sub(" ", e.text) if self.links == "drop" else e.text for e in examples]
+        texts = self.as_read(examples)
         coded = self.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         return [
             window
@@ -176,14 +190,13 @@ class SequenceHead:
         return list(model(batch["tokens"], batch["mask"]).cpu().numpy())
 
     def decode(self, model: Any, examples: Sequence[Example], items: Sequence[Window], scores: Sequence[np.ndarray]) -> list[Prediction]:
-        """The likeliest label of each example, with the probabilities of all: the softmax of its windows' scores, averaged by length.
+        """The likeliest label of each example, with the probabilities of all: the softmax of its scores.
 
         Raises:
             GateError: for scores that are not finite.
         """
         del model
-        means = averaged(examples, items, scores, labels=len(self.labels))
-        probabilities = apply_temperature(means, self.calibration.temperature)
+        probabilities = apply_temperature(self.totals(examples, items, scores), self.calibration.temperature)
         return [
             Prediction(
                 example.id, example.text, label=self.labels[int(row.argmax())], probabilities=tuple(map(float, row)),
@@ -191,6 +204,15 @@ class SequenceHead:
             )
             for example, row in zip(examples, probabilities, strict=True)
         ]  # fmt: skip
+
+    def totals(self, examples: Sequence[Example], items: Sequence[Window], scores: Sequence[np.ndarray]) -> np.ndarray:
+        """Scores `(examples, labels)` of whole texts: those of their windows, averaged by length, and those of their words.
+
+        Raises:
+            GateError: for scores that are not finite.
+        """
+        beside = self.beside.scores(self.as_read(examples), labels=len(self.labels))
+        return averaged(examples, items, scores, labels=len(self.labels)) + beside
 
 
 def averaged(examples: Sequence[Example], items: Sequence[Window], scores: Sequence[np.ndarray], *, labels: int) -> np.ndarray:
@@ -228,7 +250,7 @@ def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -
         task.labels, tokenizer, max_tokens=recipe.data.max_tokens, overlap_tokens=recipe.data.overlap_tokens,
         label_smoothing=recipe.train.label_smoothing, gamma=recipe.train.focal_gamma if recipe.train.loss == "focal" else 0.0,
         weighted=recipe.train.balance == "weights", pooling="mean" if recipe.head.pooling == "mean" else "first",
-        links=recipe.data.links, calibration=calibrated.read(kept),
+        links=recipe.data.links, beside=words.read(kept, recipe.head.words_weight, task.labels), calibration=calibrated.read(kept),
     )  # fmt: skip
     changes = {
         "num_labels": len(task.labels), "id2label": dict(enumerate(task.labels)),
@@ -249,7 +271,18 @@ def assemble(recipe: Recipe, task: Task, base: Base, kept: Path | None = None) -
     load.require_room(network, recipe.data.max_tokens)
     adapted, matched = attach(network, recipe.adapter, task_type=task_type)
     noise = None if recipe.train.noise == "none" else Noise(recipe.train.noise, recipe.train.noise_alpha)
-    return Assembled(Classifier(adapted, noise, head.pooling), head, matched)
+    return Assembled(Classifier(adapted, noise, head.pooling, _masking(recipe.train.masking, tokenizer)), head, matched)
+
+
+def _masking(share: float, tokenizer: Any) -> Masking | None:
+    if not share:
+        return None
+    if tokenizer.mask_token_id is None:
+        raise RecipeError(
+            f"train.masking={share:g}", where="train.masking", why="the base's tokenizer has no mask token",
+            fix="set train.masking=0, or choose an encoder such as model.base=bert-base",
+        )  # fmt: skip
+    return Masking(share, mask=tokenizer.mask_token_id, spared=tokenizer.all_special_ids)
 
 
 def pooling_of(network: Any, wanted: str) -> Pooling:

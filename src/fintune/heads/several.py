@@ -24,8 +24,8 @@ from fintune.heads import sequence
 from fintune.heads.base import IGNORED, Assembled, Scored
 from fintune.heads.calibrated import Calibration
 from fintune.heads.classifier import balanced_weights
-from fintune.heads.sequence import SequenceHead, Window, averaged
-from fintune.metrics.calibration import apply_temperature
+from fintune.heads.sequence import SequenceHead, Window
+from fintune.metrics.calibration import apply_temperature, sigmoid
 from fintune.metrics.several import best_margin, truths
 from fintune.models.catalog import Base
 from fintune.recipe import Recipe
@@ -93,9 +93,14 @@ class SeveralHead:
         return {**self.texts.describe(), "several": True}
 
     def keep(self) -> Mapping[str, str]:
-        """What was fitted on validation examples, where there is anything."""
+        """As of one label, and the score that was fitted on validation examples."""
         line = {DECISIONS: json.dumps({"schema_version": SCHEMA_VERSION, "margin": self.margin}) + "\n"} if self.margin else {}
         return {**self.texts.keep(), **line}
+
+    def learn(self, examples: Sequence[Example]) -> None:
+        """Fit the regression on words, where there is to be one: of each label by itself."""
+        gold = truths([example.labels or () for example in examples], labels=self.labels)
+        self.texts.beside.learn(self.texts.as_read(examples), gold, self.labels, link=sigmoid)
 
     def encode(self, examples: Sequence[Example], purpose: Purpose) -> list[Labelled]:
         """Windows of the examples in order, at least one each; with their gold for training."""
@@ -142,12 +147,12 @@ class SeveralHead:
 
     def fit(self, parts: Sequence[Scored]) -> None:
         """Sets `margin` to the score that serves these examples best by micro F1."""
-        scores = np.concatenate([self._averaged(examples, items, found) for examples, items, found in parts])
+        scores = np.concatenate([self._totals(examples, items, found) for examples, items, found in parts])
         sets = [example.labels or () for examples, _, _ in parts for example in examples]
         self.margin = best_margin(scores, truths(sets, labels=self.labels))
 
     def decode(self, model: Any, examples: Sequence[Example], items: Sequence[Labelled], scores: Sequence[np.ndarray]) -> list[Prediction]:
-        """The labels of each example whose score, averaged over its windows by length, is above the margin, and the probability of each.
+        """The labels of each example whose score is above the margin, and the probability of each.
 
         The confidence is that of the least certain decision.
 
@@ -155,9 +160,9 @@ class SeveralHead:
             GateError: for scores that are not finite.
         """
         del model
-        means = self._averaged(examples, items, scores)
-        probabilities = apply_temperature(np.stack([np.zeros_like(means), means], axis=-1), self.calibration.temperature)[..., 1]
-        given = means > self.margin
+        totals = self._totals(examples, items, scores)
+        probabilities = apply_temperature(np.stack([np.zeros_like(totals), totals], axis=-1), self.calibration.temperature)[..., 1]
+        given = totals > self.margin
         sure = np.where(given, probabilities, 1 - probabilities).min(axis=1)
         return [
             Prediction(
@@ -167,8 +172,8 @@ class SeveralHead:
             for example, row, of, least in zip(examples, given, probabilities, sure, strict=True)
         ]  # fmt: skip
 
-    def _averaged(self, examples: Sequence[Example], items: Sequence[Labelled], scores: Sequence[np.ndarray]) -> np.ndarray:
-        return averaged(examples, [item.window for item in items], scores, labels=len(self.labels))
+    def _totals(self, examples: Sequence[Example], items: Sequence[Labelled], scores: Sequence[np.ndarray]) -> np.ndarray:
+        return self.texts.totals(examples, [item.window for item in items], scores)
 
 
 def losses(scores: Tensor, gold: Tensor, *, gamma: float, smoothing: float) -> Tensor:

@@ -149,6 +149,11 @@ def softmax(scores: Floats) -> Floats:
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
+def sigmoid(scores: Floats) -> Floats:
+    """Probabilities of decisions that do not depend on each other; never overflows."""
+    return np.asarray(0.5 * (1 + np.tanh(scores / 2)))
+
+
 def _slope(scores: Floats, gold: NDArray[np.int64], inverse: float) -> float:
     """Derivative of the mean loss by the inverse temperature: the mean score expected under the model minus that of the gold."""
     expected = (softmax(scores * inverse) * scores).sum(axis=1)

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fintune.errors import ArtifactError, DataError
-from fintune.metrics import label_floors
-from fintune.metrics.label_floors import NAMES, SCHEMA_VERSION, Words
+from fintune.metrics.calibration import sigmoid
+from fintune.metrics.label_floors import NAMES, SCHEMA_VERSION
 from fintune.records import Example
+from fintune.text import regression
+from fintune.text.regression import Words
 
 _FIX = "evaluate with the file that the training run wrote"
 
@@ -74,12 +75,8 @@ def learn(examples: Iterable[Example], *, labels: Sequence[str]) -> dict[str, Se
     seen = Counter(own for _, own in rows)
     majority = min(seen, key=lambda own: (-seen[own], len(own), own))
     gold = np.array([[number in own for number in range(len(labels))] for _, own in rows])
-    words = label_floors.regression([text for text, _ in rows], gold, labels, link=_sigmoid)
+    words = regression.fit([text for text, _ in rows], gold, labels, link=sigmoid)
     return {"majority": MajoritySet(tuple(labels[number] for number in majority)), "words": OneVersusRest(words)}
-
-
-def _sigmoid(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(0.5 * (1 + np.tanh(scores / 2)))  # never overflows
 
 
 def from_record(record: object, *, where: str) -> SeveralFloor:
@@ -91,9 +88,7 @@ def from_record(record: object, *, where: str) -> SeveralFloor:
     if not isinstance(record, dict) or record.get("floor") not in NAMES:
         raise ArtifactError("not a floor of labels", where=where, fix=_FIX)
     if record["floor"] == "words":
-        read = label_floors.from_record(record, where=where)
-        assert isinstance(read, Words)  # by its name
-        return OneVersusRest(read)
+        return OneVersusRest(regression.from_record(record, where=where, fix=_FIX))
     labels = record.get("labels")
     if record.get("schema_version") != SCHEMA_VERSION or not isinstance(labels, list) or not all(isinstance(one, str) for one in labels):
         raise ArtifactError("a floor of another version, or without its labels", where=where, fix=_FIX)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fintune.heads.base import ready
 from fintune.heads.build import Built, assembled, build
 from fintune.recipe import Recipe
 from fintune.records import Example
@@ -58,7 +59,7 @@ class Prepared:
         if key in self.kept:
             return None
         built = build(recipe, task)
-        items = built.head.encode(examples, "train")
+        items = ready(built.head, examples)
         self.kept[key] = Kept(replace(built, model=None), items)
         return built, items
 

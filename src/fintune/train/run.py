@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fintune import run
 from fintune.errors import DataError, GateError, RecipeError, ResourceError, did_you_mean
-from fintune.heads.base import IGNORED, Fitted
+from fintune.heads.base import IGNORED, Fitted, ready
 from fintune.heads.build import Built, build
 from fintune.heads.calibrated import Calibration
 from fintune.metrics.intervals import Bootstrap
@@ -129,7 +129,7 @@ def _built(
     if prepared is not None:
         return prepared.ready(recipe, task, examples, data=data["train"]["fingerprint"])
     built = build(recipe, task)
-    return built, built.head.encode(examples, "train")
+    return built, ready(built.head, examples)
 
 
 def _begin(output: Path, started: Mapping[str, Any], recipe: Recipe, certificate: Certificate) -> None:
