@@ -184,7 +184,7 @@ def _card(built: Built, recipe: Recipe, extras: list[str]) -> str:
         "adapter is an ordinary token-classification LoRA without word shapes and tag transitions, and scores lower. "
         "`fintune.load(run)` uses all of it."
         if extras
-        else f"Everything is in stock PEFT files. {head.stock_note}"
+        else f"The network is in stock PEFT files. {head.stock_note}"
     )
     commit = f", revision={_commit(built)!r}" if _commit(built) else ""
     classes = "" if recipe.head.type == "generative" else f", num_labels={len(head.outputs)}"
