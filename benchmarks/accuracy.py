@@ -54,13 +54,18 @@ TRIALS = {
     "sentiment": Trial("sentiment/fpb_allagree.jsonl", "sentiment-minilm", (0.7, 0.1, 0.2)),
     "topic": Trial("topic/twitter_topic20_train.jsonl.gz", "topic-minilm", (0.86, 0.04, 0.1)),
     "per-entity": Trial(
-        "sentiment/sentfin_train.jsonl", "sentiment-minilm", (0.82, 0.08, 0.1), ("task=sentiment-per-entity",), "group", on_bad="skip"
+        "sentiment/sentfin_train.jsonl",
+        "sentiment-minilm",
+        (0.82, 0.08, 0.1),
+        ("task=sentiment-per-entity", "train.epochs=4", "train.masking=0.15", "train.label_smoothing=0"),
+        "group",
+        on_bad="skip",
     ),
     "tfns": Trial(
         "sentiment/tfns_train.jsonl",
         "sentiment-minilm",
         (0.82, 0.08, 0.1),
-        ("data.links=drop",),
+        ("data.links=drop", "train.epochs=5", "train.masking=0.15", "train.label_smoothing=0"),
         method="paper",
         rename={"0": "negative", "1": "positive", "2": "neutral"},
     ),
