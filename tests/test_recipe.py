@@ -33,7 +33,8 @@ OTHERS: dict[str, Any] = {
     "predict.batch_tokens": 512, "predict.precision": "bf16", "predict.decoding": "free", "predict.max_new_tokens": 7,
     "predict.adapter": "merged",
     "predict.answer_tokens": 9, "data.leaks": "accept",
-    "head.pooling": "mean", "train.loss": "focal", "train.focal_gamma": 1.0, "train.balance": "weights", "predict.wanted_precision": 0.98,
+    "head.pooling": "mean", "head.words_weight": 0.5, "train.loss": "focal", "train.focal_gamma": 1.0, "train.balance": "weights",
+    "train.masking": 0.1, "predict.wanted_precision": 0.98,
     "cost.hourly_rate": 2.5, "cost.currency": "EUR",
     "source.title": "A paper", "source.url": "https://example.org", "source.claims": {"micro_f1": 0.9}, "source.notes": ["open"],
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """A regression on words beside the network of a sequence head, whose scores it adds to the network's (decision 0014).
 
 It is learnt from the training examples before the first step and kept in the adapter folder as `words.json`. A folder without the
-file, or with that of another label set, is refused. `pytest tests/heads/test_words.py` exercises it.
+file, or with that of another label set, is refused. `pytest tests/heads/test_words_beside.py` exercises it.
 """
 
 from __future__ import annotations
