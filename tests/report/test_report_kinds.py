@@ -38,6 +38,16 @@ def test_all_sections(kind):
 
 
 @every_kind
+def test_whatever_is_drawn_has_a_rule_in_the_stylesheet(kind):
+    """A shape without one is drawn as a black area."""
+    page = render(INPUTS[kind])
+    style = "".join(re.findall(r"<style[^>]*>(.*?)</style>", page, flags=re.DOTALL))
+    drawn = set(re.findall(r'<(?:polyline|line|circle|rect|path)\b[^>]*?\bclass="([^"]+)"', page))
+    assert "grid" in drawn
+    assert {name for names in drawn for name in names.split() if not re.search(rf"\.{name}\b", style)} == set()
+
+
+@every_kind
 def test_a_kind_is_what_the_report_says_or_what_its_metrics_say(kind):
     report = INPUTS[kind].report
     assert kind_of(report) == kind == kind_of_metrics(report["metrics"])

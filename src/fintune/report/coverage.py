@@ -38,7 +38,7 @@ def diagram(report: Mapping[str, Any]) -> Markup | None:
         parts.append(line("grid", ("0%", share(1 - at)), ("100%", share(1 - at))))
         parts.append(text("tick", (-8, share(1 - at)), "end", f"{100 * top * at:.1f}"))
         parts.append(text("tick", (share(at), HEIGHT + 18), anchor, f"{100 * at:.0f}"))
-    parts.append(stretched(polyline("series", [(coverage, 1 - error / top) for coverage, error in found])))
+    parts.append(stretched(polyline("curve first", [(coverage, 1 - error / top) for coverage, error in found])))
     chosen = [found[int(step * (len(found) - 1) / _STEPS)] for step in range(_STEPS + 1)]
     described = "; ".join(f"of the most certain {100 * coverage:.0f} %, {100 * error:.1f} % are wrong" for coverage, error in chosen)
     return picture("chart", HEIGHT, f"errors by coverage: {described}", *parts)
