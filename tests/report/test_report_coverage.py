@@ -29,7 +29,10 @@ def test_the_curve_ends_at_the_error_of_all() -> None:
     line = re.search(r'points="([^"]+)"', drawing)
     assert line is not None
     places = [tuple(map(float, pair.split(","))) for pair in line[1].split()]
-    top = max(error for _, error in found)
+    labels = re.findall(r'x="-8"[^>]*>([\d.]+)<', drawing)
+    top = float(labels[-1]) / 100
+    assert labels[0] == "0"
+    assert max(error for _, error in found) <= top < 1.5 * max(error for _, error in found)
     assert places == [(pytest.approx(1000 * at, abs=0.06), pytest.approx(1000 * (1 - error / top), abs=0.06)) for at, error in found]
     assert drawing in render(INPUTS)
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+from fintune.report.curves import ticks
 from fintune.report.figures import number, part, score, whole
-from fintune.report.svg import line, picture, polyline, share, stretched, text
+from fintune.report.svg import element, line, picture, polyline, share, stretched, text
 
 HEIGHT = 260
 _STEPS = 5
@@ -30,13 +31,16 @@ def diagram(report: Mapping[str, Any]) -> Markup | None:
     found = points(report)
     if len(found) < 2:
         return None
-    top = max(0.01, *(error for _, error in found))
+    scale = ticks(0.0, max(1.0, *(100 * error for _, error in found)))
+    top = scale[-1] / 100
     parts = []
+    for value in scale:
+        height = share(1 - value / scale[-1])
+        parts.append(line("grid", ("0%", height), ("100%", height)))
+        parts.append(element("text", {"class": "tick", "x": -8, "y": height, "dy": 4, "text-anchor": "end"}, f"{value:g}"))
     for step in range(_STEPS + 1):
         at = step / _STEPS
         anchor = "start" if step == 0 else "end" if step == _STEPS else "middle"
-        parts.append(line("grid", ("0%", share(1 - at)), ("100%", share(1 - at))))
-        parts.append(text("tick", (-8, share(1 - at)), "end", f"{100 * top * at:.1f}"))
         parts.append(text("tick", (share(at), HEIGHT + 18), anchor, f"{100 * at:.0f}"))
     parts.append(stretched(polyline("curve first", [(coverage, 1 - error / top) for coverage, error in found])))
     chosen = [found[int(step * (len(found) - 1) / _STEPS)] for step in range(_STEPS + 1)]
