@@ -55,7 +55,7 @@ DEMOS = {
             "The Monetary Policy Committee left its benchmark rate unchanged at 4.25% and sees inflation near 2% by the end of next year.",
         ),
     ),
-    "sentiment": Demo("sentiment-minilm", "#sentiment", (), _HEADLINES),
+    "sentiment": Demo("sentiment-minilm", "#sentiment", ("train.epochs=3",), _HEADLINES),
     "topic": Demo("topic-minilm", "#topic", ("train.epochs=8",), _HEADLINES),
     "qa": Demo(
         "qa-minilm", "", ("train.epochs=3",),
